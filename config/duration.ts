@@ -14,14 +14,20 @@ export function parseDuration(text: string): number | undefined {
 }
 
 const anyDuration = z
-  .union([z.string(), z.literal(0)], { error: () => 'expected a duration with its unit, such as 30s, 1m30s or 250ms' })
+  .union([z.string(), z.literal(0)], {
+    error: (issue) => `${JSON.stringify(issue.input)} is not a duration: write a number and a unit (ms, s, m, h, d), such as 30s or 1m30s`,
+  })
   .transform((written, context): number => {
     const ms = parseDuration(String(written));
     if (ms !== undefined) return ms;
-    context.addIssue({ code: 'custom', message: `"${written}" is not a duration: write a number and a unit (ms, s, m, h, d), such as 30s or 1m30s` });
+    context.addIssue({
+      code: 'custom',
+      message: `"${written}" is not a duration: write a number and a unit (ms, s, m, h, d), such as 30s or 1m30s`,
+    });
     return z.NEVER;
   });
 
 /** A duration as the Collector writes it; parsed, it is milliseconds. */
-export const duration = (fallback: string, description: string) => anyDuration.prefault(fallback).meta({ description, format: 'duration', default: fallback });
+export const duration = (fallback: string, description: string) =>
+  anyDuration.prefault(fallback).meta({ description, format: 'duration', default: fallback });
 export const requiredDuration = (description: string) => anyDuration.meta({ description, format: 'duration' });

@@ -1,7 +1,6 @@
-import type { Config } from './load.ts';
 import { checkConditions } from './conditions.ts';
 import type { FilterConfig, SpanMetricsConfig, TailSamplingConfig } from './schema-components.ts';
-import { componentType } from './schema.ts';
+import { componentType, type Config } from './schema.ts';
 import type { Source } from './source.ts';
 import { suggestion } from './suggest.ts';
 
@@ -32,7 +31,14 @@ export function checkPipelines(config: Config, source: Source): void {
   checkTests(config, source);
 }
 
-function checkList(config: Config, source: Source, used: Set<string>, path: (string | number)[], ids: readonly string[], section: 'receivers' | 'processors' | 'exporters'): void {
+function checkList(
+  config: Config,
+  source: Source,
+  used: Set<string>,
+  path: (string | number)[],
+  ids: readonly string[],
+  section: 'receivers' | 'processors' | 'exporters',
+): void {
   const seen = new Set<string>();
   for (const [index, id] of ids.entries()) {
     const connector = section !== 'processors' && config.connectors.has(id);
@@ -42,31 +48,61 @@ function checkList(config: Config, source: Source, used: Set<string>, path: (str
     else if (config[section].has(id)) used.add(`${section} ${id}`);
     else {
       const known = [...config[section].keys(), ...(section === 'processors' ? [] : config.connectors.keys())];
-      source.report('error', [...path, index], `"${id}" is not declared under ${section}${section === 'processors' ? '' : ' or connectors'}${suggestion(id, known)}`);
+      source.report(
+        'error',
+        [...path, index],
+        `"${id}" is not declared under ${section}${section === 'processors' ? '' : ' or connectors'}${suggestion(id, known)}`,
+      );
     }
   }
 }
 
-function checkPlaces(config: Config, source: Source, path: string[], signal: string, pipeline: Config['service']['pipelines'][string]): void {
+function checkPlaces(
+  config: Config,
+  source: Source,
+  path: string[],
+  signal: string,
+  pipeline: Config['service']['pipelines'][string],
+): void {
   const samplers = pipeline.processors.filter((id) => componentType(id) === 'tail_sampling');
   for (const [index, id] of pipeline.processors.entries()) {
     const type = componentType(id);
     if (signal !== 'traces' && (type === 'tail_sampling' || type === 'probabilistic_sampler')) {
       source.report('error', [...path, 'processors', index], `${type} works on traces, not on ${signal}`);
     }
-    if (type === 'attributes' && signal === 'metrics') source.report('error', [...path, 'processors', index], 'attributes works on traces and logs, not on metrics yet; resource works on all three');
+    if (type === 'attributes' && signal === 'metrics')
+      source.report(
+        'error',
+        [...path, 'processors', index],
+        'attributes works on traces and logs, not on metrics yet; resource works on all three',
+      );
   }
-  if (samplers.length > 1) source.report('error', [...path, 'processors'], `a pipeline has at most one tail_sampling, this one has ${samplers.length}: put the policies into one`);
+  if (samplers.length > 1)
+    source.report(
+      'error',
+      [...path, 'processors'],
+      `a pipeline has at most one tail_sampling, this one has ${samplers.length}: put the policies into one`,
+    );
   for (const [index, id] of pipeline.exporters.entries()) {
     if (!config.connectors.has(id)) continue;
     if (signal !== 'traces') source.report('error', [...path, 'exporters', index], `${id} makes metrics from traces, not from ${signal}`);
     if (samplers.length > 0) {
-      source.report('error', [...path, 'exporters', index], `${id} behind tail_sampling would count only what is kept: export to it from a traces pipeline without tail_sampling, and it counts every span`);
+      source.report(
+        'error',
+        [...path, 'exporters', index],
+        `${id} behind tail_sampling would count only what is kept: export to it from a traces pipeline without tail_sampling, and it counts every span`,
+      );
     }
   }
   for (const [index, id] of pipeline.receivers.entries()) {
-    if (config.connectors.has(id) && signal !== 'metrics') source.report('error', [...path, 'receivers', index], `${id} gives metrics, not ${signal}`);
-    if (config.connectors.has(id) && pipeline.receivers.length > 1) source.report('error', [...path, 'receivers', index], `${id} cannot be mixed with other receivers: give it a metrics pipeline of its own`);
+    if (config.connectors.has(id) && signal !== 'metrics')
+      source.report('error', [...path, 'receivers', index], `${id} gives metrics, not ${signal}`);
+    if (config.connectors.has(id) && pipeline.receivers.length > 1)
+      source.report(
+        'error',
+        [...path, 'receivers', index],
+        `${id} cannot be mixed with other receivers: give it a metrics pipeline of its own`,
+      );
   }
 }
 
@@ -81,17 +117,33 @@ function checkProcessor(source: Source, id: string, body: unknown): void {
       const tail = body as TailSamplingConfig;
       const names = new Set<string>();
       for (const [index, policy] of tail.policies.entries()) {
-        if (names.has(policy.name)) source.report('error', [...path, 'policies', index, 'name'], `two policies are named "${policy.name}": metrics and spans could not tell them apart`);
+        if (names.has(policy.name))
+          source.report(
+            'error',
+            [...path, 'policies', index, 'name'],
+            `two policies are named "${policy.name}": metrics and spans could not tell them apart`,
+          );
         names.add(policy.name);
       }
-      if (tail.policies.every((policy) => policy.type === 'drop')) source.report('warning', [...path, 'policies'], 'only drop policies: no trace can be kept');
-      if (tail.num_traces !== undefined) source.reportKey('warning', [...path, 'num_traces'], 'num_traces has no effect: held_bytes_max and traces_max bound the memory');
-      if (tail.expected_new_traces_per_sec !== undefined) source.reportKey('warning', [...path, 'expected_new_traces_per_sec'], 'expected_new_traces_per_sec has no effect: tables grow by themselves');
+      if (tail.policies.every((policy) => policy.type === 'drop'))
+        source.report('warning', [...path, 'policies'], 'only drop policies: no trace can be kept');
+      if (tail.num_traces !== undefined)
+        source.reportKey('warning', [...path, 'num_traces'], 'num_traces has no effect: held_bytes_max and traces_max bound the memory');
+      if (tail.expected_new_traces_per_sec !== undefined)
+        source.reportKey(
+          'warning',
+          [...path, 'expected_new_traces_per_sec'],
+          'expected_new_traces_per_sec has no effect: tables grow by themselves',
+        );
       return;
     }
     case 'batch':
     case 'memory_limiter':
-      source.reportKey('warning', path, `${id} has no effect: ${componentType(id) === 'batch' ? 'the log batches (tailrace.log.batch_bytes, linger)' : 'budgets in bytes bound the memory (tailrace.limits)'}`);
+      source.reportKey(
+        'warning',
+        path,
+        `${id} has no effect: ${componentType(id) === 'batch' ? 'the log batches (tailrace.log.batch_bytes, linger)' : 'budgets in bytes bound the memory (tailrace.limits)'}`,
+      );
       return;
   }
 }
@@ -100,12 +152,23 @@ function checkSpanMetrics(config: Config, source: Source, id: string, body: Span
   const pipelines = Object.entries(config.service.pipelines);
   const from = pipelines.filter(([, pipeline]) => pipeline.exporters.includes(id));
   const to = pipelines.filter(([, pipeline]) => pipeline.receivers.includes(id));
-  if (from.length > 0 && to.length === 0) source.reportKey('error', ['connectors', id], `${id} gets spans from ${from.map(([name]) => name).join(', ')}, but no metrics pipeline names it as a receiver`);
-  if (to.length > 0 && from.length === 0) source.reportKey('error', ['connectors', id], `${id} feeds ${to.map(([name]) => name).join(', ')}, but no traces pipeline exports to it`);
+  if (from.length > 0 && to.length === 0)
+    source.reportKey(
+      'error',
+      ['connectors', id],
+      `${id} gets spans from ${from.map(([name]) => name).join(', ')}, but no metrics pipeline names it as a receiver`,
+    );
+  if (to.length > 0 && from.length === 0)
+    source.reportKey(
+      'error',
+      ['connectors', id],
+      `${id} feeds ${to.map(([name]) => name).join(', ')}, but no traces pipeline exports to it`,
+    );
   if (to.length > 1) source.reportKey('error', ['connectors', id], `${id} feeds ${to.length} pipelines; one is possible now`);
   const buckets = body?.histogram.explicit.buckets ?? [];
   for (const [index, bound] of buckets.entries()) {
-    if (index > 0 && bound <= buckets[index - 1]!) source.report('error', ['connectors', id, 'histogram', 'explicit', 'buckets', index], 'bucket bounds must rise');
+    if (index > 0 && bound <= buckets[index - 1]!)
+      source.report('error', ['connectors', id, 'histogram', 'explicit', 'buckets', index], 'bucket bounds must rise');
   }
 }
 
@@ -114,11 +177,23 @@ function checkTests(config: Config, source: Source): void {
     const path = ['tests', index];
     const sampling = Object.entries(config.service.pipelines).filter(([id]) => componentType(id) === 'traces');
     if (test.pipeline !== undefined && !sampling.some(([id]) => id === test.pipeline)) {
-      source.report('error', [...path, 'pipeline'], `"${test.pipeline}" is not a traces pipeline${suggestion(test.pipeline, sampling.map(([id]) => id))}`);
+      source.report(
+        'error',
+        [...path, 'pipeline'],
+        `"${test.pipeline}" is not a traces pipeline${suggestion(
+          test.pipeline,
+          sampling.map(([id]) => id),
+        )}`,
+      );
     }
     const traces = new Set(test.spans.map((span) => span.trace));
     for (const [at, expectation] of test.expect.entries()) {
-      if (!traces.has(expectation.trace)) source.report('error', [...path, 'expect', at, 'trace'], `no span of this test has trace "${expectation.trace}"${suggestion(expectation.trace, [...traces])}`);
+      if (!traces.has(expectation.trace))
+        source.report(
+          'error',
+          [...path, 'expect', at, 'trace'],
+          `no span of this test has trace "${expectation.trace}"${suggestion(expectation.trace, [...traces])}`,
+        );
     }
   }
 }

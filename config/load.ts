@@ -3,21 +3,9 @@ import { z } from 'zod';
 import { OperatorError } from '../pipelines/base/errors.ts';
 import { checkPipelines } from './graph.ts';
 import { componentSchemas, type Section } from './schema-components.ts';
-import { componentType, file, type PipelineTest, type ServiceConfig, type TailraceConfig } from './schema.ts';
+import { componentType, file, tailrace, type Config } from './schema.ts';
 import { Source, type Path, type Problem } from './source.ts';
 import { suggestion } from './suggest.ts';
-
-/** A file that has been read and checked. Components keep the id that the file gives them. */
-export interface Config {
-  readonly path: string;
-  readonly receivers: ReadonlyMap<string, unknown>;
-  readonly processors: ReadonlyMap<string, unknown>;
-  readonly connectors: ReadonlyMap<string, unknown>;
-  readonly exporters: ReadonlyMap<string, unknown>;
-  readonly service: ServiceConfig;
-  readonly tailrace: TailraceConfig;
-  readonly tests: readonly PipelineTest[];
-}
 
 export interface Loaded {
   /** Absent where there is an error. */
@@ -32,7 +20,10 @@ export function loadConfig(path: string, environment: Record<string, string | un
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new OperatorError(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`, 'Name a pipeline file with --config FILE; config/tailrace.yaml is one to start from.');
+    throw new OperatorError(
+      `cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`,
+      'Name a pipeline file with --config FILE; config/tailrace.yaml is one to start from.',
+    );
   }
   return checkConfig(path, text, environment);
 }
@@ -40,21 +31,49 @@ export function loadConfig(path: string, environment: Record<string, string | un
 /** As `loadConfig`, from text; `path` is for messages and for ${file:…}. */
 export function checkConfig(path: string, text: string, environment: Record<string, string | undefined>): Loaded {
   const source = new Source(path, text, environment);
-  const config = source.problems.some(isError) ? undefined : build(source);
+  const config = source.readable ? build(source) : undefined;
   const problems = source.problems.toSorted((a, b) => a.line - b.line || a.col - b.col);
   return config === undefined || problems.some(isError) ? { problems } : { config, problems };
 }
 
-function build(source: Source): Config | undefined {
-  const parsed = file.safeParse(source.value());
-  const raw = source.value() as Record<string, unknown>;
-  if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(source, file, issue, [], raw);
+function build(source: Source): Config {
+  const raw = source.value();
+  // Part by part, so that a mistake in one does not hide those in another.
+  const shape = file.shape;
+  const part = <K extends 'service' | 'tailrace' | 'tests'>(
+    name: K,
+    otherwise: z.output<(typeof shape)[K]>,
+  ): z.output<(typeof shape)[K]> => {
+    const parsed = shape[name].safeParse(raw[name]);
+    if (parsed.success) return parsed.data as z.output<(typeof shape)[K]>;
+    for (const issue of parsed.error.issues) reportIssue(source, shape[name], issue, [name], raw[name]);
+    return otherwise;
+  };
+  const others = file
+    .omit({ service: true, tailrace: true, tests: true })
+    .safeParse({ ...raw, service: undefined, tailrace: undefined, tests: undefined });
+  for (const issue of others.error?.issues ?? []) {
+    if (issue.code !== 'unrecognized_keys') reportIssue(source, file, issue, [], raw);
+    else reportUnknownKeys(source, file, { ...issue, keys: issue.keys.filter((key) => !Object.hasOwn(shape, key)) }, [], raw);
+  }
   const sections = {} as Record<Section, Map<string, unknown>>;
   for (const section of Object.keys(componentSchemas) as Section[]) sections[section] = components(source, section, raw[section]);
-  if (!parsed.success) return undefined;
-  const { service, tailrace, tests } = parsed.data;
-  const config: Config = { path: source.path, ...sections, service, tailrace, tests };
-  checkPipelines(config, source);
+  const before = source.problems.length;
+  const service = part('service', { pipelines: {}, telemetry: { logs: { level: 'info' }, metrics: { address: '' } } });
+  // What is wrong elsewhere under `service` must not hide what is wrong in its pipelines.
+  const pipelines =
+    source.problems.length === before ? undefined : shape.service.shape.pipelines.safeParse(valueAt(raw, ['service', 'pipelines']));
+  if (pipelines?.success === true) service.pipelines = pipelines.data;
+  const config: Config = {
+    path: source.path,
+    ...sections,
+    service,
+    tailrace: part('tailrace', tailrace.parse({})),
+    tests: part('tests', []),
+  };
+  if (pipelines === undefined || pipelines.success) checkPipelines(config, source);
+  if (raw['extensions'] !== undefined)
+    source.reportKey('warning', ['extensions'], 'extensions have no effect: health, metrics and storage are built in');
   return config;
 }
 
@@ -71,7 +90,7 @@ function components(source: Source, section: Section, raw: unknown): Map<string,
       result.set(id, undefined);
       continue;
     }
-    const parsed = schema.safeParse(body ?? {});
+    const parsed = parseComponent(source, schema, [section, id], body ?? {});
     if (parsed.success) result.set(id, parsed.data);
     else {
       for (const issue of parsed.error.issues) reportIssue(source, schema, issue, [section, id], body ?? {});
@@ -83,13 +102,30 @@ function components(source: Source, section: Section, raw: unknown): Map<string,
 
 type Issue = z.core.$ZodIssue;
 
+/** A password of digits that comes from the environment reads as a number: where a string is wanted, its text counts. */
+function parseComponent(source: Source, schema: z.ZodType, base: Path, body: unknown): z.ZodSafeParseResult<unknown> {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed;
+  let mended = false;
+  const copy = structuredClone(body);
+  for (const issue of parsed.error.issues) {
+    const path = issue.path as (string | number)[];
+    const text = issue.code === 'invalid_type' && issue.expected === 'string' ? source.expandedText([...base, ...path]) : undefined;
+    const parent = valueAt(copy, path.slice(0, -1));
+    if (text === undefined || parent === null || typeof parent !== 'object') continue;
+    (parent as Record<string | number, unknown>)[path.at(-1)!] = text;
+    mended = true;
+  }
+  return mended ? schema.safeParse(copy) : parsed;
+}
+
 function reportIssue(source: Source, schema: z.ZodType, issue: Issue, base: Path, value: unknown): void {
   const inner = issue.path as (string | number)[];
   const path = [...base, ...inner];
   const name = inner.length === 0 ? (base.at(-1) ?? 'the file') : inner.at(-1);
   switch (issue.code) {
     case 'unrecognized_keys':
-      for (const key of issue.keys) source.reportKey('error', [...path, key], `unknown key "${key}"${suggestion(key, knownKeys(schema, inner, value))}`);
+      reportUnknownKeys(source, schema, issue, base, value);
       return;
     case 'invalid_type': {
       const here = valueAt(value, inner);
@@ -102,19 +138,32 @@ function reportIssue(source: Source, schema: z.ZodType, issue: Issue, base: Path
         const key = issue.discriminator;
         const options = (issue as { options?: readonly unknown[] }).options?.map(String) ?? [];
         const here = valueAt(value, inner);
-        const given = here === undefined ? valueAt(value, inner.slice(0, -1)) : undefined;
-        if (here === undefined) source.report('error', path, `"${key}" is missing; known: ${options.join(', ')}${given === undefined ? '' : ''}`);
-        else source.report('error', path, `unknown ${key} "${String(here)}"${suggestion(String(here), options)}`);
+        if (here === undefined) source.report('error', path, `"${key}" is missing; known: ${options.join(', ')}`);
+        else source.report('error', path, `unknown ${key} ${JSON.stringify(here)}${suggestion(JSON.stringify(here), options)}`);
         return;
       }
-      source.report('error', path, `"${String(name)}": ${issue.errors.flat()[0]?.message ?? issue.message}`);
+      source.report(
+        'error',
+        path,
+        `"${String(name)}": ${issue.message === 'Invalid input' ? (issue.errors.flat()[0]?.message ?? issue.message) : issue.message}`,
+      );
       return;
     case 'invalid_value':
-      source.report('error', path, `"${String(name)}" must be ${issue.values.map((v) => JSON.stringify(v)).join(' or ')}, not ${JSON.stringify(valueAt(value, inner))}`);
+      source.report(
+        'error',
+        path,
+        `"${String(name)}" must be ${issue.values.map((v) => JSON.stringify(v)).join(' or ')}, not ${JSON.stringify(valueAt(value, inner))}`,
+      );
       return;
     default:
       source.report('error', path, `"${String(name)}": ${issue.message}`);
   }
+}
+
+function reportUnknownKeys(source: Source, schema: z.ZodType, issue: z.core.$ZodIssueUnrecognizedKeys, base: Path, value: unknown): void {
+  const inner = issue.path as (string | number)[];
+  for (const key of issue.keys)
+    source.reportKey('error', [...base, ...inner, key], `unknown key "${key}"${suggestion(key, knownKeys(schema, inner, value))}`);
 }
 
 function article(type: string): string {
@@ -146,7 +195,10 @@ function knownKeys(schema: z.ZodType, path: Path, value: unknown): string[] {
       here = branches.find((branch) => matches(branch, data)) ?? branches.find((branch) => branch.properties !== undefined);
     }
     if (key === undefined) break;
-    here = typeof key === 'number' ? here?.items : (here?.properties?.[key] ?? (typeof here?.additionalProperties === 'object' ? here.additionalProperties : undefined));
+    here =
+      typeof key === 'number'
+        ? here?.items
+        : (here?.properties?.[key] ?? (typeof here?.additionalProperties === 'object' ? here.additionalProperties : undefined));
     data = valueAt(data, [key]);
   }
   return Object.keys(here?.properties ?? {});

@@ -1,7 +1,6 @@
 import type { Signal } from '../pipelines/otlp/walk.ts';
-import type { Config } from './load.ts';
 import type { ClickHouseConfig, SpanMetricsConfig, TailSamplingConfig } from './schema-components.ts';
-import { componentType } from './schema.ts';
+import { componentType, type Config } from './schema.ts';
 
 /**
  * The cut of a file's pipelines into stages. What is stateless and stands before a decision runs in `ingest`; what needs
@@ -33,7 +32,12 @@ export interface SampleStage {
   /** Also the consumer group: a stage keeps its place under this name. */
   readonly name: string;
   readonly topic: string;
-  readonly tail?: { readonly id: string; readonly config: TailSamplingConfig; readonly processors: readonly Component[]; readonly topic: string };
+  readonly tail?: {
+    readonly id: string;
+    readonly config: TailSamplingConfig;
+    readonly processors: readonly Component[];
+    readonly topic: string;
+  };
   readonly spanMetrics: readonly SpanMetricsStage[];
 }
 
@@ -87,7 +91,12 @@ export function planPipelines(config: Config): Plan {
     if (tailAt >= 0) {
       const tail = processors[tailAt]!;
       const sampled = names.take('sampled', id);
-      sample.push({ name: `sample.${id}`, topic, tail: { id: tail.id, config: tail.config as TailSamplingConfig, processors: processors.slice(tailAt + 1), topic: sampled }, spanMetrics: [] });
+      sample.push({
+        name: `sample.${id}`,
+        topic,
+        tail: { id: tail.id, config: tail.config as TailSamplingConfig, processors: processors.slice(tailAt + 1), topic: sampled },
+        spanMetrics: [],
+      });
       store(pipeline.exporters, sampled, 'traces');
       continue;
     }
@@ -96,13 +105,29 @@ export function planPipelines(config: Config): Plan {
       const fed = pipelines.find(([, other]) => other.receivers.includes(connector))![1];
       const metricsTopic = names.take('spanmetrics', id);
       store(fed.exporters, metricsTopic, 'metrics');
-      return { id: connector, config: config.connectors.get(connector) as SpanMetricsConfig, processors: components(config, fed.processors), topic: metricsTopic };
+      return {
+        id: connector,
+        config: config.connectors.get(connector) as SpanMetricsConfig,
+        processors: components(config, fed.processors),
+        topic: metricsTopic,
+      };
     });
     if (spanMetrics.length > 0) sample.push({ name: `sample.${id}`, topic, spanMetrics });
   }
   const branches = [...ingest.values()];
-  const write = [...writes].map(([exporter, topics]): WriteStage => ({ name: `write.${exporter}`, exporter, config: config.exporters.get(exporter) as ClickHouseConfig, topics }));
-  const topics = [...branches.map((branch) => branch.topic), ...sample.flatMap((stage) => [...(stage.tail === undefined ? [] : [stage.tail.topic]), ...stage.spanMetrics.map((metrics) => metrics.topic)])];
+  const write = [...writes].map(([exporter, topics]): WriteStage => ({
+    name: `write.${exporter}`,
+    exporter,
+    config: config.exporters.get(exporter) as ClickHouseConfig,
+    topics,
+  }));
+  const topics = [
+    ...branches.map((branch) => branch.topic),
+    ...sample.flatMap((stage) => [
+      ...(stage.tail === undefined ? [] : [stage.tail.topic]),
+      ...stage.spanMetrics.map((metrics) => metrics.topic),
+    ]),
+  ];
   return { ingest: branches, sample: mergeSample(sample), write, topics };
 }
 
@@ -139,13 +164,19 @@ export function formatPlan(plan: Plan): string {
   const lines: string[] = [];
   const ids = (list: readonly Component[]): string => (list.length === 0 ? '' : ` → ${list.map((component) => component.id).join(' → ')}`);
   lines.push('ingest   answers a sender when its data is in the log');
-  for (const branch of plan.ingest) lines.push(`  ${branch.receivers.join(', ')}${ids(branch.processors)} → [${branch.topic}]   (${branch.pipelines.join(', ')})`);
+  for (const branch of plan.ingest)
+    lines.push(`  ${branch.receivers.join(', ')}${ids(branch.processors)} → [${branch.topic}]   (${branch.pipelines.join(', ')})`);
   if (plan.sample.length > 0) lines.push('sample   folds and decides by the log’s time');
   for (const stage of plan.sample) {
-    if (stage.tail !== undefined) lines.push(`  [${stage.topic}] → ${stage.tail.id}${ids(stage.tail.processors)} → [${stage.tail.topic}]   (${stage.name})`);
-    for (const metrics of stage.spanMetrics) lines.push(`  [${stage.topic}] → ${metrics.id}${ids(metrics.processors)} → [${metrics.topic}]   (${stage.name}, over every span)`);
+    if (stage.tail !== undefined)
+      lines.push(`  [${stage.topic}] → ${stage.tail.id}${ids(stage.tail.processors)} → [${stage.tail.topic}]   (${stage.name})`);
+    for (const metrics of stage.spanMetrics)
+      lines.push(`  [${stage.topic}] → ${metrics.id}${ids(metrics.processors)} → [${metrics.topic}]   (${stage.name}, over every span)`);
   }
   lines.push('write    inserts every record once');
-  for (const stage of plan.write) lines.push(`  ${stage.topics.map((entry) => `[${entry.topic}]`).join(' ')} → ${stage.exporter} (${stage.config.endpoint}, database ${stage.config.database})`);
+  for (const stage of plan.write)
+    lines.push(
+      `  ${stage.topics.map((entry) => `[${entry.topic}]`).join(' ')} → ${stage.exporter} (${stage.config.endpoint}, database ${stage.config.database})`,
+    );
   return `${lines.join('\n')}\n`;
 }

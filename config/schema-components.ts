@@ -13,7 +13,7 @@ const tls = z
   .describe('Serves TLS.');
 
 /** `grpc:` with nothing behind it means the defaults, as in the Collector. */
-const orDefaults = <T extends z.ZodType>(schema: T) => schema.nullable().transform((value): z.output<T> => (value ?? schema.parse({})) as z.output<T>);
+const orDefaults = <T extends z.ZodType>(schema: T) => schema.nullable().transform((value): z.output<T> => value ?? schema.parse({}));
 
 const maxAge = 'Ends a connection after this, so that long-lived connections of sidecars spread again over replicas.';
 
@@ -44,10 +44,20 @@ export const receivers = {
           http: orDefaults(
             z.strictObject({
               endpoint: z.string().default('127.0.0.1:4318').describe('Address to listen on.'),
-              max_request_body_size: z.number().int().min(1024).default(67_108_864).describe('Largest request after decompression, in bytes.'),
+              max_request_body_size: z
+                .number()
+                .int()
+                .min(1024)
+                .default(67_108_864)
+                .describe('Largest request after decompression, in bytes.'),
               max_connection_age: duration('3m', `${maxAge} Tailrace's own.`),
               cors: z
-                .strictObject({ allowed_origins: z.array(z.string()).default([]).describe('Origins of web pages that may send, such as https://shop.example.') })
+                .strictObject({
+                  allowed_origins: z
+                    .array(z.string())
+                    .default([])
+                    .describe('Origins of web pages that may send, such as https://shop.example.'),
+                })
                 .optional()
                 .describe('For telemetry sent by browsers.'),
               tls: tls.optional(),
@@ -62,7 +72,10 @@ export const receivers = {
 };
 
 const conditions = (what: string) => z.array(z.string()).min(1).describe(`OTTL conditions; ${what} is dropped when any of them holds.`);
-const errorMode = z.enum(['ignore', 'silent', 'propagate']).default('ignore').describe('Accepted for compatibility: a condition that cannot be evaluated does not hold.');
+const errorMode = z
+  .enum(['ignore', 'silent', 'propagate'])
+  .default('ignore')
+  .describe('Accepted for compatibility: a condition that cannot be evaluated does not hold.');
 
 const attributeAction = z.strictObject({
   key: z.string().min(1).optional().describe('The attribute.'),
@@ -91,12 +104,19 @@ export const processors = {
         .describe('For metrics.'),
     })
     .describe('Drops what a condition describes.'),
-  attributes: z.strictObject({ actions: z.array(attributeAction).min(1).describe('In this order.') }).describe('Changes attributes of spans and log records.'),
-  resource: z.strictObject({ attributes: z.array(attributeAction).min(1).describe('In this order.') }).describe('Changes attributes of the resource.'),
+  attributes: z
+    .strictObject({ actions: z.array(attributeAction).min(1).describe('In this order.') })
+    .describe('Changes attributes of spans and log records.'),
+  resource: z
+    .strictObject({ attributes: z.array(attributeAction).min(1).describe('In this order.') })
+    .describe('Changes attributes of the resource.'),
   probabilistic_sampler: z
     .strictObject({
       sampling_percentage: z.number().min(0).max(100).describe('Share of traces kept, 0 to 100.'),
-      mode: z.enum(['proportional', 'hash_seed']).default('proportional').describe('proportional: W3C consistent probability, marked on the span. hash_seed: by a hash of the trace id.'),
+      mode: z
+        .enum(['proportional', 'hash_seed'])
+        .default('proportional')
+        .describe('proportional: W3C consistent probability, marked on the span. hash_seed: by a hash of the trace id.'),
       hash_seed: z.number().int().min(0).default(0).describe('hash_seed: draws other traces than the same percentage with another seed.'),
       sampling_precision: z.number().int().min(1).max(14).default(4).describe('Hex digits of the threshold written to the trace state.'),
       fail_closed: z.boolean().default(true).describe('Drops spans without usable randomness; otherwise keeps them.'),
@@ -106,19 +126,25 @@ export const processors = {
     .strictObject({
       decision_wait: duration('30s', 'From the first span of a trace to its decision, in log time.'),
       late_wait: duration('60s', "How long after the decision late spans follow it. Tailrace's own."),
-      held_bytes_max: z.number().int().min(1_048_576).default(536_870_912).describe("Bytes of records held for a decision, per partition (compressed). Beyond it the oldest traces are decided early. Tailrace's own."),
+      held_bytes_max: z
+        .number()
+        .int()
+        .min(1_048_576)
+        .default(536_870_912)
+        .describe(
+          "Bytes of records held for a decision, per partition (compressed). Beyond it the oldest traces are decided early. Tailrace's own.",
+        ),
       traces_max: z.number().int().min(1_000).default(5_000_000).describe("Traces remembered per partition. Tailrace's own."),
       num_traces: z.number().int().min(0).optional().describe('Accepted: held_bytes_max and traces_max rule.'),
       expected_new_traces_per_sec: z.number().int().min(0).optional().describe('Accepted: tables grow by themselves.'),
-      policies: z.array(policy).min(1).describe('Any `drop` policy that matches drops; else the first policy that matches keeps; else the trace is dropped.'),
+      policies: z
+        .array(policy)
+        .min(1)
+        .describe('Any `drop` policy that matches drops; else the first policy that matches keeps; else the trace is dropped.'),
     })
     .describe('Decides on whole traces.'),
-  batch: z
-    .looseObject({})
-    .describe('Accepted: the log batches.'),
-  memory_limiter: z
-    .looseObject({})
-    .describe('Accepted: budgets in bytes bound the memory.'),
+  batch: z.looseObject({}).describe('Accepted: the log batches.'),
+  memory_limiter: z.looseObject({}).describe('Accepted: budgets in bytes bound the memory.'),
 };
 
 export const connectors = {
@@ -134,19 +160,52 @@ export const connectors = {
               buckets: z
                 .array(requiredDuration('Upper bound.'))
                 .min(1)
-                .prefault(['2ms', '4ms', '6ms', '8ms', '10ms', '50ms', '100ms', '200ms', '400ms', '800ms', '1s', '1400ms', '2s', '5s', '10s', '15s'])
+                .prefault([
+                  '2ms',
+                  '4ms',
+                  '6ms',
+                  '8ms',
+                  '10ms',
+                  '50ms',
+                  '100ms',
+                  '200ms',
+                  '400ms',
+                  '800ms',
+                  '1s',
+                  '1400ms',
+                  '2s',
+                  '5s',
+                  '10s',
+                  '15s',
+                ])
                 .describe('Upper bounds of the buckets, rising.'),
             })
             .prefault({}),
         })
         .prefault({}),
       dimensions: z
-        .array(z.strictObject({ name: z.string().min(1).describe('Span attribute, or resource attribute where the span has none.'), default: z.string().optional().describe('Value where both are missing; without it the dimension is left out.') }))
+        .array(
+          z.strictObject({
+            name: z.string().min(1).describe('Span attribute, or resource attribute where the span has none.'),
+            default: z.string().optional().describe('Value where both are missing; without it the dimension is left out.'),
+          }),
+        )
         .default([])
         .describe('Besides service.name, span.name, span.kind and status.code.'),
-      exclude_dimensions: z.array(z.enum(['service.name', 'span.name', 'span.kind', 'status.code'])).default([]).describe('Of the four that are always there.'),
-      metrics_flush_interval: duration('15s', 'Length of a window, in log time. Must not exceed the wait that the sampler seeks back over.'),
-      aggregation_cardinality_limit: z.number().int().min(1).default(10_000).describe('Series per partition and window; the rest goes to one series with otel.metric.overflow=true.'),
+      exclude_dimensions: z
+        .array(z.enum(['service.name', 'span.name', 'span.kind', 'status.code']))
+        .default([])
+        .describe('Of the four that are always there.'),
+      metrics_flush_interval: duration(
+        '15s',
+        'Length of a window, in log time. Must not exceed the wait that the sampler seeks back over.',
+      ),
+      aggregation_cardinality_limit: z
+        .number()
+        .int()
+        .min(1)
+        .default(10_000)
+        .describe('Series per partition and window; the rest goes to one series with otel.metric.overflow=true.'),
     })
     .describe('Calls and durations by service, span name, kind and status, over all spans that reach it, as delta metrics.'),
 };
@@ -155,7 +214,11 @@ export const exporters = {
   clickhouse: z
     .strictObject({
       endpoint: z.string().default('embedded').describe('`embedded` (the engine inside Tailrace), or http(s)://host:8123 of a server.'),
-      database: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'letters, digits and _').default('default').describe('Made when it is not there.'),
+      database: z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'letters, digits and _')
+        .default('default')
+        .describe('Made when it is not there.'),
       username: z.string().default('default').describe('User at a server.'),
       password: z.string().default('').describe('Use ${env:NAME} or ${file:PATH}.'),
       create_schema: z.boolean().default(true).describe('Creates and migrates the tables at start.'),

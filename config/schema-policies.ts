@@ -11,12 +11,22 @@ const settings = {
     })
     .describe('How long the whole trace took.'),
   status_code: z
-    .strictObject({ status_codes: z.array(z.enum(['OK', 'ERROR', 'UNSET'])).min(1).describe('Keeps a trace with a span of one of these.') })
+    .strictObject({
+      status_codes: z
+        .array(z.enum(['OK', 'ERROR', 'UNSET']))
+        .min(1)
+        .describe('Keeps a trace with a span of one of these.'),
+    })
     .describe('The status of any span.'),
   probabilistic: z
     .strictObject({
       sampling_percentage: z.number().min(0).max(100).describe('Share of traces kept, 0 to 100.'),
-      hash_salt: z.string().default('').describe('Draws other traces than the same percentage elsewhere. Empty: the randomness of the trace id decides (W3C consistent probability).'),
+      hash_salt: z
+        .string()
+        .default('')
+        .describe(
+          'Draws other traces than the same percentage elsewhere. Empty: the randomness of the trace id decides (W3C consistent probability).',
+        ),
     })
     .describe('A fixed share of traces, the same ones on every replica.'),
   string_attribute: z
@@ -30,7 +40,10 @@ const settings = {
     .describe('A string attribute of any span or its resource.'),
   numeric_attribute: z
     .strictObject({
-      key: z.string().min(1).describe('A span or resource attribute. Decimal strings count as numbers, since Envoy sends every attribute as a string.'),
+      key: z
+        .string()
+        .min(1)
+        .describe('A span or resource attribute. Decimal strings count as numbers, since Envoy sends every attribute as a string.'),
       min_value: z.number().optional().describe('At least this; without it, no lower bound.'),
       max_value: z.number().optional().describe('At most this; without it, no upper bound.'),
       invert_match: z.boolean().default(false).describe('Keeps a trace that has no such span.'),
@@ -43,7 +56,9 @@ const settings = {
       max_spans: z.number().int().min(0).default(0).describe('With a value above 0: and at most this many.'),
     })
     .describe('How many spans the trace has.'),
-  rate_limiting: z.strictObject({ spans_per_second: z.number().int().min(1).describe('Spans kept in one second of log time.') }).describe('Keeps traces until the second is used up.'),
+  rate_limiting: z
+    .strictObject({ spans_per_second: z.number().int().min(1).describe('Spans kept in one second of log time.') })
+    .describe('Keeps traces until the second is used up.'),
 } as const;
 
 const leaves = [
@@ -60,7 +75,9 @@ const leaves = [
 const and = z.strictObject({ and_sub_policy: z.array(z.discriminatedUnion('type', [...leaves])).min(1) });
 const andPolicy = z.strictObject({ name, type: z.literal('and'), and }).describe('Keeps a trace that every sub-policy keeps.');
 const drop = z.strictObject({ drop_sub_policy: z.array(z.discriminatedUnion('type', [...leaves, andPolicy])).min(1) });
-const dropPolicy = z.strictObject({ name, type: z.literal('drop'), drop }).describe('Drops a trace that every sub-policy keeps, whatever other policies say.');
+const dropPolicy = z
+  .strictObject({ name, type: z.literal('drop'), drop })
+  .describe('Drops a trace that every sub-policy keeps, whatever other policies say.');
 
 export const policy = z.discriminatedUnion('type', [...leaves, andPolicy, dropPolicy]);
 export type LeafPolicyConfig = z.output<(typeof leaves)[number]>;

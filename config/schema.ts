@@ -17,9 +17,17 @@ export const service = z.strictObject({
       }),
     )
     .describe('`traces`, `metrics`, `logs`, each with an optional /name.'),
+  extensions: z.array(z.string()).optional().describe('Accepted, without effect.'),
   telemetry: z
     .strictObject({
-      logs: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info').describe('Least severe line written.') }).prefault({}),
+      logs: z
+        .strictObject({
+          level: z
+            .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+            .default('info')
+            .describe('Least severe line written.'),
+        })
+        .prefault({}),
       metrics: z.strictObject({ address: endpoint('127.0.0.1:8888', 'Serves /metrics, /healthz and /readyz.') }).prefault({}),
     })
     .prefault({})
@@ -35,15 +43,35 @@ export const tailrace = z
         partitions: z.number().int().min(1).max(256).default(4).describe('Partitions of every topic.'),
         linger: duration('10ms', 'Longest wait for a batch to fill before it is appended and its senders are answered.'),
         batch_bytes: z.number().int().min(1_024).default(262_144).describe('Bytes of a batch, before compression.'),
-        record_bytes_max: z.number().int().min(65_536).default(4_194_304).describe('Largest record, before compression; larger batches are cut, a span that alone is larger is refused.'),
-        bytes_max: z.number().int().min(16_777_216).default(10_737_418_240).describe('Bytes of the embedded log; beyond it senders are asked to retry.'),
+        record_bytes_max: z
+          .number()
+          .int()
+          .min(65_536)
+          .default(4_194_304)
+          .describe('Largest record, before compression; larger batches are cut, a span that alone is larger is refused.'),
+        bytes_max: z
+          .number()
+          .int()
+          .min(16_777_216)
+          .default(10_737_418_240)
+          .describe('Bytes of the embedded log; beyond it senders are asked to retry.'),
         retention: duration('0', 'Keeps records this long after every stage has read them.'),
       })
       .prefault({}),
     limits: z
       .strictObject({
-        in_flight_bytes_max: z.number().int().min(1_048_576).default(268_435_456).describe('Bytes of requests received and not yet answered; beyond it senders are asked to retry.'),
-        attributes_max: z.number().int().min(1).default(1_024).describe('Attributes of one span, log record or data point, with those of its events and links; one with more is refused.'),
+        in_flight_bytes_max: z
+          .number()
+          .int()
+          .min(1_048_576)
+          .default(268_435_456)
+          .describe('Bytes of requests received and not yet answered; beyond it senders are asked to retry.'),
+        attributes_max: z
+          .number()
+          .int()
+          .min(1)
+          .default(1_024)
+          .describe('Attributes of one span, log record or data point, with those of its events and links; one with more is refused.'),
         drain_timeout: duration('30s', 'Longest wait for requests under way at a stop.'),
       })
       .prefault({}),
@@ -60,8 +88,14 @@ const testSpan = z.strictObject({
   status: z.enum(['unset', 'ok', 'error']).default('unset').describe('Status code.'),
   start: duration('0', 'Start of the span, counted from the start of the test.'),
   duration: duration('1ms', 'Length of the span.'),
-  attributes: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}).describe('Span attributes.'),
-  resource: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}).describe('Resource attributes.'),
+  attributes: z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+    .default({})
+    .describe('Span attributes.'),
+  resource: z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+    .default({})
+    .describe('Resource attributes.'),
 });
 
 export const tests = z
@@ -96,6 +130,7 @@ export const file = z.strictObject({
   service,
   tailrace,
   tests,
+  extensions: z.unknown().optional().describe('Accepted, without effect: health, metrics and storage are built in.'),
 });
 
 export type ServiceConfig = z.output<typeof service>;
@@ -124,5 +159,17 @@ export function jsonSchema(): Record<string, unknown> {
       additionalProperties: false,
     };
   }
-  return whole as unknown as Record<string, unknown>;
+  return { ...whole };
+}
+
+/** A file that has been read and checked. Components keep the id that the file gives them. */
+export interface Config {
+  readonly path: string;
+  readonly receivers: ReadonlyMap<string, unknown>;
+  readonly processors: ReadonlyMap<string, unknown>;
+  readonly connectors: ReadonlyMap<string, unknown>;
+  readonly exporters: ReadonlyMap<string, unknown>;
+  readonly service: ServiceConfig;
+  readonly tailrace: TailraceConfig;
+  readonly tests: readonly PipelineTest[];
 }

@@ -20,8 +20,10 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 export class Source {
   readonly path: string;
   readonly problems: Problem[] = [];
+  private content: Record<string, unknown> = {};
   private readonly document: Document.Parsed;
   private readonly lines = new LineCounter();
+  private readonly expanded = new Map<unknown, string>();
 
   constructor(path: string, text: string, environment: Record<string, string | undefined>) {
     this.path = path;
@@ -30,11 +32,24 @@ export class Source {
       // The library's message repeats the position and draws the line: its first line says it all.
       this.add('error', error.pos[0], error.message.split(' at line ')[0]!);
     }
-    if (this.document.errors.length === 0) this.expand(environment);
+    if (this.readable) {
+      this.expand(environment);
+      this.read();
+    } else if (this.document.errors.length === 0) this.add('error', 0, 'a pipeline file is a map with receivers, exporters, service …');
   }
 
-  value(): unknown {
-    return this.document.toJS() ?? {};
+  /** False where the file is not YAML of a map: then nothing else can be said of it. */
+  get readable(): boolean {
+    return this.document.errors.length === 0 && (this.document.contents === null || isMap(this.document.contents));
+  }
+
+  value(): Record<string, unknown> {
+    return this.content;
+  }
+
+  /** The text that an expansion gave the scalar at `path`, where it then read as a number or boolean. */
+  expandedText(path: Path): string | undefined {
+    return this.expanded.get(this.document.getIn(path, true));
   }
 
   /** Reports at the value of `path`, or at the nearest part of it that exists. `shift` moves right within a plain scalar. */
@@ -66,6 +81,15 @@ export class Source {
     return (pair?.key as Node | undefined)?.range?.[0];
   }
 
+  private read(): void {
+    try {
+      this.content = (this.document.toJS() ?? {}) as Record<string, unknown>;
+    } catch (error) {
+      // An alias without its anchor, or aliases that unfold without end.
+      this.add('error', 0, (error as Error).message);
+    }
+  }
+
   private add(severity: Problem['severity'], offset: number, message: string): void {
     const { line, col } = this.lines.linePos(offset);
     this.problems.push({ severity, line: Math.max(line, 1), col: Math.max(col, 1), message });
@@ -78,6 +102,7 @@ export class Source {
         const whole = node.value;
         const offset = node.range?.[0] ?? 0;
         let replaced = false;
+        const before = this.problems.length;
         const text = whole.replace(EXPANSION, (match, ...groups) => {
           if (match === '$$') return '$';
           const { scheme, rest } = groups.at(-1) as { scheme?: string; rest: string };
@@ -87,7 +112,12 @@ export class Source {
         });
         if (text === whole) return;
         // `port: ${env:PORT}` is a number, as if it had been written there; text around it makes it a string.
-        node.value = replaced && /^\$\{[^}]*\}$/.test(whole) ? (parse(text) as unknown) : text;
+        node.value = text;
+        if (!replaced || this.problems.length > before || !/^\$\{[^}]*\}$/.test(whole)) return;
+        const typed: unknown = readScalar(text);
+        if (typed === undefined || typed === text) return;
+        node.value = typed;
+        this.expanded.set(node, text);
       },
     });
   }
@@ -114,7 +144,18 @@ export class Source {
     const value = environment[name];
     if (value !== undefined && value !== '') return value;
     if (cut >= 0) return rest.slice(cut + 2);
-    if (value === undefined) this.add('error', offset, `environment variable ${name} is not set; \${env:${name}:-fallback} gives it a default`);
+    if (value === undefined)
+      this.add('error', offset, `environment variable ${name} is not set; \${env:${name}:-fallback} gives it a default`);
     return '';
+  }
+}
+
+/** A number or boolean where the text is one. */
+function readScalar(text: string): string | number | boolean | undefined {
+  try {
+    const value: unknown = parse(text);
+    return typeof value === 'number' || typeof value === 'boolean' ? value : undefined;
+  } catch {
+    return undefined;
   }
 }
