@@ -4,7 +4,7 @@ import { isUtf8Range } from './utf8.ts';
 import * as t from './validate-table.ts';
 import type { Signal } from './walk.ts';
 
-/** What a room may be told of limits. */
+/** What one item may hold. */
 export interface ValidateSettings {
   /** Attributes of one item: its own, those of its events, links and exemplars, and the entries of nested kvlists. Resource and scope: each by itself. */
   readonly attributesMax: number;
