@@ -1,7 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { StageCounters } from '../pipelines/base/counters.ts';
-import { listen, type Endpoint } from './endpoint.ts';
+import type { Endpoint } from '../pipelines/receive/receive.ts';
+import { listen } from './endpoint.ts';
 
 /** One value for the scrape; what only rises is a counter. */
 export interface Sample {
@@ -23,10 +24,7 @@ export interface Observed {
  * Serves `/healthz` (the process runs), `/readyz` (it can take traffic) and `/metrics` (Prometheus text).
  * Counters live as plain fields where they are counted; a scrape copies them.
  */
-export async function startObserver(
-  endpoint: Endpoint,
-  observed: Observed,
-): Promise<{ readonly endpoint: Endpoint; stop(): Promise<void> }> {
+export async function startObserver(endpoint: Endpoint, observed: Observed): Promise<{ readonly port: number; stop(): Promise<void> }> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gather = scrape(registry, observed);
@@ -53,8 +51,8 @@ export async function startObserver(
         return answer(404, 'text/plain', 'here are /healthz, /readyz and /metrics\n');
     }
   });
-  const at = await listen(server, endpoint, 'service.telemetry.metrics.address');
-  return { endpoint: at, stop: () => close(server) };
+  const port = await listen(server, endpoint, 'metrics and health');
+  return { port, stop: () => close(server) };
 }
 
 function scrape(registry: Registry, observed: Observed): () => Promise<string> {

@@ -1,0 +1,141 @@
+import type { LeafPolicyConfig, PolicyConfig } from '../config/schema-policies.ts';
+import type { OtlpConfig, SpanMetricsConfig, TailSamplingConfig } from '../config/schema-components.ts';
+import type { TailraceConfig } from '../config/schema.ts';
+import { spanMetricsDefaults, type SpanMetricsSettings } from '../pipelines/aggregate/settings.ts';
+import { defaultValidateSettings, type ValidateSettings } from '../pipelines/otlp/validate-item.ts';
+import { admissionDefaults, type AdmissionSettings } from '../pipelines/receive/admission.ts';
+import { grpcDefaults, type GrpcSettings } from '../pipelines/receive/grpc.ts';
+import { httpDefaults, type HttpSettings } from '../pipelines/receive/http.ts';
+import type { TlsSettings } from '../pipelines/receive/tls.ts';
+import type { PolicySettings, SamplerSettings } from '../pipelines/sample/settings.ts';
+import { parseEndpoint } from './endpoint.ts';
+
+/** From what users write (Config) to what a room receives (Settings). */
+
+export function grpcSettings(id: string, config: OtlpConfig): GrpcSettings | undefined {
+  const grpc = config.protocols.grpc;
+  if (grpc === undefined) return undefined;
+  const age = grpc.keepalive.server_parameters;
+  return {
+    ...grpcDefaults,
+    ...parseEndpoint(grpc.endpoint, `receivers.${id}.protocols.grpc.endpoint`),
+    request_bytes_max: Math.floor(grpc.max_recv_msg_size_mib * 1_048_576),
+    connectionAgeMax_ms: age.max_connection_age,
+    connectionAgeGrace_ms: age.max_connection_age_grace,
+    ...tlsSettings(grpc.tls),
+  };
+}
+
+export function httpSettings(id: string, config: OtlpConfig): HttpSettings | undefined {
+  const http = config.protocols.http;
+  if (http === undefined) return undefined;
+  return {
+    ...httpDefaults,
+    ...parseEndpoint(http.endpoint, `receivers.${id}.protocols.http.endpoint`),
+    request_bytes_max: http.max_request_body_size,
+    connectionAgeMax_ms: http.max_connection_age,
+    ...(http.cors === undefined ? {} : { cors: { allowedOrigins: http.cors.allowed_origins } }),
+    ...tlsSettings(http.tls),
+  };
+}
+
+function tlsSettings(tls: { cert_file: string; key_file: string; client_ca_file?: string | undefined } | undefined): { tls?: TlsSettings } {
+  if (tls === undefined) return {};
+  return {
+    tls: {
+      certFile: tls.cert_file,
+      keyFile: tls.key_file,
+      ...(tls.client_ca_file === undefined ? {} : { clientCaFile: tls.client_ca_file }),
+    },
+  };
+}
+
+export function admissionSettings({ limits }: TailraceConfig): AdmissionSettings {
+  return { ...admissionDefaults, inFlight_bytes_max: limits.in_flight_bytes_max };
+}
+
+export function validateSettings({ limits }: TailraceConfig): ValidateSettings {
+  return { ...defaultValidateSettings, attributesMax: limits.attributes_max };
+}
+
+export function spanMetricsSettings(config: SpanMetricsConfig): SpanMetricsSettings {
+  return {
+    ...spanMetricsDefaults,
+    interval_ms: config.metrics_flush_interval,
+    namespace: config.namespace,
+    histogram: {
+      ...spanMetricsDefaults.histogram,
+      kind: config.histogram.disable ? 'none' : 'explicit',
+      unit: config.histogram.unit,
+      buckets_ms: config.histogram.explicit.buckets,
+    },
+    dimensions: config.dimensions.map(({ name, default: fallback }) => (fallback === undefined ? { name } : { name, default: fallback })),
+    excludeDimensions: config.exclude_dimensions,
+    cardinalityLimit: config.aggregation_cardinality_limit,
+  };
+}
+
+export function samplerSettings(config: TailSamplingConfig): SamplerSettings {
+  return {
+    decisionWait_ms: config.decision_wait,
+    lateWait_ms: config.late_wait,
+    heldBytes_max: config.held_bytes_max,
+    traces_max: config.traces_max,
+    policies: config.policies.map(policySettings),
+  };
+}
+
+function policySettings(policy: PolicyConfig): PolicySettings {
+  const { name } = policy;
+  switch (policy.type) {
+    case 'and':
+      return { name, type: 'and', subPolicies: policy.and.and_sub_policy.map(leafSettings) };
+    case 'drop':
+      return { name, type: 'drop', subPolicies: policy.drop.drop_sub_policy.map(policySettings) };
+    default:
+      return leafSettings(policy);
+  }
+}
+
+function leafSettings(policy: LeafPolicyConfig): PolicySettings {
+  const { name } = policy;
+  switch (policy.type) {
+    case 'always_sample':
+      return { name, type: 'always_sample' };
+    case 'latency':
+      return { name, type: 'latency', threshold_ms: policy.latency.threshold_ms, upperThreshold_ms: policy.latency.upper_threshold_ms };
+    case 'status_code':
+      return { name, type: 'status_code', statusCodes: policy.status_code.status_codes };
+    case 'probabilistic':
+      return {
+        name,
+        type: 'probabilistic',
+        samplingPercentage: policy.probabilistic.sampling_percentage,
+        hashSalt: policy.probabilistic.hash_salt,
+      };
+    case 'string_attribute': {
+      const { key, values, enabled_regex_matching, invert_match, cache_max_size } = policy.string_attribute;
+      return {
+        name,
+        type: 'string_attribute',
+        key,
+        values,
+        enabledRegexMatching: enabled_regex_matching,
+        invertMatch: invert_match,
+        cacheMaxSize: cache_max_size,
+      };
+    }
+    case 'numeric_attribute': {
+      const { key, min_value, max_value, invert_match } = policy.numeric_attribute;
+      const bounds = {
+        ...(min_value === undefined ? {} : { minValue: min_value }),
+        ...(max_value === undefined ? {} : { maxValue: max_value }),
+      };
+      return { name, type: 'numeric_attribute', key, ...bounds, invertMatch: invert_match };
+    }
+    case 'span_count':
+      return { name, type: 'span_count', minSpans: policy.span_count.min_spans, maxSpans: policy.span_count.max_spans };
+    case 'rate_limiting':
+      return { name, type: 'rate_limiting', spansPerSecond: policy.rate_limiting.spans_per_second };
+  }
+}
