@@ -1,7 +1,7 @@
 import { AttributeList, RESOURCE_ATTRIBUTES, VALUE_STRING, ValueView, parseAttributes } from '../otlp/attributes.ts';
-import type { SpanView } from '../otlp/span.ts';
 import { EMPTY } from '../wire/cursor.ts';
 import { Writer } from '../wire/writer.ts';
+import { ABSENT, type SpanFields } from './span-fields.ts';
 
 /** The Collector's names of the dimensions that every span has (connector/spanmetricsconnector, connector.go). */
 export const SERVICE_NAME = 'service.name';
@@ -44,7 +44,8 @@ export class Dimensions {
   serviceStart = 0;
   serviceStop = 0;
 
-  private readonly names: Buffer[];
+  /** Keys of the configured dimensions that are in use; SpanFields finds their values. */
+  readonly names: readonly Buffer[];
   /** AnyValue bytes. */
   private readonly defaults: (Buffer | undefined)[];
   private readonly withService: boolean;
@@ -81,14 +82,14 @@ export class Dimensions {
   }
 
   /** Writes the key of a span of the resource read last. */
-  writeKey(service: number, span: SpanView): void {
+  writeKey(service: number, span: SpanFields): void {
     const key = this.begin(service);
     key.byte(this.withKind && span.kind < KIND_NAMES.length ? span.kind : 0);
     key.byte(this.withStatus && span.statusCode < STATUS_NAMES.length ? span.statusCode : 0);
     const nameLength = this.withName ? span.nameStop - span.nameStart : 0;
     key.varint(nameLength);
     key.raw(span.bytes, span.nameStart, span.nameStart + nameLength);
-    for (let i = 0; i < this.names.length; i++) this.writeValue(span, this.names[i]!, this.defaults[i]);
+    for (let i = 0; i < this.names.length; i++) this.writeValue(span, i);
   }
 
   /** Writes the key under which a service counts what found no room in the table. */
@@ -137,27 +138,24 @@ export class Dimensions {
   }
 
   /** The span's attribute goes before the resource's, and that before the default (connector.go, getDimensionValue). */
-  private writeValue(span: SpanView, name: Buffer, fallback: Buffer | undefined): void {
+  private writeValue(span: SpanFields, dimension: number): void {
     const { key, resource } = this;
-    const { bytes, attributes } = span;
-    let at = attributes.find(bytes, name);
-    let list = attributes;
-    if (at < 0) {
-      at = resource.find(bytes, name);
-      list = resource;
+    const start = span.valueStart[dimension]!;
+    if (start !== ABSENT) {
+      writePresent(key, span.bytes, start, span.valueStop[dimension]!);
+      return;
     }
-    if (at >= 0) {
-      const start = list.valueStart(at);
-      const stop = list.valueStop(at);
-      key.varint(1 + stop - start);
-      key.raw(bytes, start, stop);
-    } else if (fallback === undefined) {
-      key.varint(0);
-    } else {
-      key.varint(1 + fallback.length);
-      key.raw(fallback, 0, fallback.length);
-    }
+    const at = resource.find(span.bytes, this.names[dimension]!);
+    const fallback = this.defaults[dimension];
+    if (at >= 0) writePresent(key, span.bytes, resource.valueStart(at), resource.valueStop(at));
+    else if (fallback !== undefined) writePresent(key, fallback, 0, fallback.length);
+    else key.varint(0);
   }
+}
+
+function writePresent(key: Writer, bytes: Buffer, start: number, stop: number): void {
+  key.varint(1 + stop - start);
+  key.raw(bytes, start, stop);
 }
 
 const SERVICE_KEY = Buffer.from(SERVICE_NAME);

@@ -1,6 +1,7 @@
-import { SPAN_ID_BYTES, TRACE_ID_BYTES, type SpanView } from '../otlp/span.ts';
+import { SPAN_ID_BYTES, TRACE_ID_BYTES } from '../otlp/span.ts';
 import type { Writer } from '../wire/writer.ts';
 import { grownF64, grownI32 } from './grow.ts';
+import type { SpanFields } from './span-fields.ts';
 
 const ID_BYTES = TRACE_ID_BYTES + SPAN_ID_BYTES;
 
@@ -33,7 +34,7 @@ export class Exemplars {
   }
 
   /** Spans without whole ids are passed over. */
-  observe(series: number, span: SpanView, duration_ns: number): void {
+  observe(series: number, span: SpanFields, duration_ns: number): void {
     const count = this.counts[series]!;
     if (count >= this.perSeries) return;
     if (span.traceIdStop - span.traceIdStart !== TRACE_ID_BYTES || span.spanIdStop - span.spanIdStart !== SPAN_ID_BYTES) return;

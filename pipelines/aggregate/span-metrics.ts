@@ -1,7 +1,7 @@
 import { StageCounters } from '../base/counters.ts';
 import type { ItemVisitor } from '../otlp/walk.ts';
 import { Walker } from '../otlp/walk.ts';
-import { SpanView } from '../otlp/span.ts';
+import { EMPTY } from '../wire/cursor.ts';
 import { Dimensions } from './dimensions.ts';
 import { Exemplars } from './exemplars.ts';
 import { EXPONENTIAL_FIELDS, ExponentialHistogram } from './exponential-histogram.ts';
@@ -10,6 +10,7 @@ import { ExplicitHistogram, HISTOGRAM_FIELDS, METRIC_SUM } from './histogram.ts'
 import { KeyTable } from './key-table.ts';
 import type { MetricIdentity } from './otlp-metrics.ts';
 import { MetricsDataWriter, NO_SERVICE_NAME } from './otlp-metrics.ts';
+import { SpanFields } from './span-fields.ts';
 import { NO_SERIES, SeriesValues } from './series-values.ts';
 import type { HistogramSettings, SpanMetricsSettings } from './settings.ts';
 import { WEIGHT_MAX, spanWeight } from './weight.ts';
@@ -59,9 +60,9 @@ export class SpanMetrics {
   private readonly exemplars: Exemplars | undefined;
   private readonly out: MetricsDataWriter;
   private readonly walker = new Walker();
-  private readonly span = new SpanView();
+  private readonly span: SpanFields;
   private readonly visitor: ItemVisitor;
-  private bytes: Buffer = this.span.bytes;
+  private bytes: Buffer = EMPTY;
   private service = NOT_FOUND;
   private servicesOverflown = false;
   private windowStart_ms = NO_WINDOW;
@@ -74,6 +75,7 @@ export class SpanMetrics {
     this.servicesLimit = settings.servicesLimit;
     this.unit_ns = histogram.unit === 'ms' ? MS_NS : 1000 * MS_NS;
     this.dimensions = new Dimensions(settings.dimensions, settings.excludeDimensions);
+    this.span = new SpanFields(this.dimensions.names);
     this.services = new KeyTable(settings.servicesLimit);
     this.series = new KeyTable(settings.cardinalityLimit);
     this.histogram = createHistogram(histogram, this.unit_ns);
@@ -147,7 +149,7 @@ export class SpanMetrics {
     this.counters.held++;
   }
 
-  private seriesOf(span: SpanView): number {
+  private seriesOf(span: SpanFields): number {
     const { dimensions, series: table, service } = this;
     const { key } = dimensions;
     const before = table.count;

@@ -1,6 +1,6 @@
 import { hashBytes } from '../base/hash.ts';
-import type { SpanView } from '../otlp/span.ts';
 import { ThresholdView, adjustedCount, readThreshold } from '../otlp/trace-state.ts';
+import type { SpanFields } from './span-fields.ts';
 
 /** A span that claims to stand for more than this many is taken for this many: a sender's word must not spoil every sum beyond repair. */
 export const WEIGHT_MAX = 0x1_0000_0000;
@@ -16,7 +16,7 @@ const threshold = new ThresholdView();
  * of the span id, so the same span always counts the same, and the mean is right all the same. It must not be the trace
  * id's own randomness, which the sampler has looked at already: of spans that passed T it is no longer even.
  */
-export function spanWeight(span: SpanView): number {
+export function spanWeight(span: SpanFields): number {
   if (span.traceStateStart === span.traceStateStop) return 1;
   if (!readThreshold(span.bytes, span.traceStateStart, span.traceStateStop, threshold)) return 1;
   const exact = adjustedCount(threshold);
