@@ -162,7 +162,7 @@ export class ItemChecker {
         case t.KEY_VALUE:
           cursor.expect(WIRE_LEN);
           if (++this.attributes > this.settings.attributesMax) this.blame(FAULT_ATTRIBUTES);
-          this.message(t.KEY_VALUE_MESSAGE, cursor.start, cursor.stop, level + 1);
+          if (!this.plainAttribute(cursor.start, cursor.stop)) this.message(t.KEY_VALUE_MESSAGE, cursor.start, cursor.stop, level + 1);
           break;
         case t.ANY_VALUE:
           cursor.expect(WIRE_LEN);
@@ -223,6 +223,23 @@ export class ItemChecker {
           this.id(action, cursor.start, cursor.stop);
       }
     }
+  }
+
+  /**
+   * Nearly every attribute of a mesh is a short string: `0A k key… 12 v 0A s string…`, one byte a length. Seen as a whole it
+   * takes half the time of walking its two messages. Says whether it was that.
+   */
+  private plainAttribute(start: number, stop: number): boolean {
+    const bytes = this.bytes;
+    const size = stop - start;
+    if (size < 6 || size > 0x7f || bytes[start] !== 0x0a || this.depth === this.settings.nestingMax) return false;
+    const keyStop = start + 2 + bytes[start + 1]!;
+    const left = stop - keyStop;
+    if (left < 4 || bytes[keyStop] !== 0x12 || bytes[keyStop + 1] !== left - 2) return false;
+    if (bytes[keyStop + 2] !== 0x0a || bytes[keyStop + 3] !== left - 4) return false;
+    this.text(start + 2, keyStop);
+    this.text(keyStop + 4, stop);
+    return true;
   }
 
   private text(start: number, stop: number): void {
