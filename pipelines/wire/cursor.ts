@@ -82,6 +82,13 @@ export class Cursor {
     }
   }
 
+  /** Over the payload of a packed repeated varint field: the next number into `lo` and `hi`, false at its end. @throws Malformed */
+  nextPacked(): boolean {
+    if (this.pos >= this.end) return false;
+    this.varint();
+    return true;
+  }
+
   /** Throws unless the field just read has wire type `wire`: a known field of another type is not to be guessed at. @throws Malformed */
   expect(wire: number): void {
     if (this.wire !== wire) throw new Malformed(`field ${this.field} has wire type ${this.wire} instead of ${wire}`, this.start);
