@@ -1,0 +1,316 @@
+import { Worker } from 'node:worker_threads';
+import type { Clock } from '../base/clock.ts';
+import { Busy } from '../base/errors.ts';
+import { packRecords, type GroupItem } from './embedded-group.ts';
+import type { Partition } from './embedded-reader.ts';
+import type { CommittedRow } from './embedded-schema.ts';
+import { errorOf, type ThreadAnswer, type ThreadData, type ThreadRequest } from './embedded-thread.ts';
+import type { Retained, RetentionRule, Usage } from './embedded-writer.ts';
+import type { RecordHeaders } from './topic.ts';
+
+export interface QueueSettings {
+  readonly file: string;
+  readonly next: ReadonlyMap<number, number>;
+  readonly clock: Clock;
+  readonly linger_ms: number;
+  readonly groupBytes_max: number;
+  /** The newest time that the file holds or reserves. */
+  readonly floor_ms: number;
+  readonly usage: Usage;
+  /** The log can go on no more. Called once. */
+  broken(error: Error): void;
+}
+
+interface PendingAppend extends GroupItem {
+  readonly partition: Partition;
+  readonly done: PromiseWithResolvers<number>;
+}
+
+type Waiters = PromiseWithResolvers<void>[];
+
+interface PendingCommit {
+  row: CommittedRow;
+  readonly waiters: Waiters;
+}
+
+/** What the writer is at work on. */
+interface Flight {
+  readonly time_ms: number;
+  readonly appends: readonly PendingAppend[];
+  readonly commits: readonly PendingCommit[];
+  readonly floor_ms: number | undefined;
+  readonly floorWaiters: Waiters;
+}
+
+// How far ahead of the clock an idle log reserves time, so that it writes its promise to the disk seldom. After a kill, times begin that far ahead at most.
+const FLOOR_RESERVE_MS = 5000;
+const BUFFER_BYTES_MIN = 1 << 20;
+
+/**
+ * Gathers appends and commits into groups, and has the writer's thread make one group durable at a time: one fsync for
+ * all that arrived within `linger_ms`, or while the last group was being written. Time is given when a group is sealed.
+ */
+export class WriteQueue {
+  /** Bytes of values taken and not yet durable. */
+  pending_bytes = 0;
+  usage: Usage;
+  private readonly settings: QueueSettings;
+  private readonly thread: Worker;
+  private appends: PendingAppend[] = [];
+  private waiting_bytes = 0;
+  private readonly commits = new Map<string, PendingCommit>();
+  private floorWanted_ms: number | undefined;
+  private floorWaiters: Waiters = [];
+  private flight: Flight | undefined;
+  private retaining: PromiseWithResolvers<Retained> | undefined;
+  private closed: PromiseWithResolvers<void> | undefined;
+  /** The linger of what waits is over. */
+  private due = false;
+  private lingering = false;
+  private closing = false;
+  private full = false;
+  private failure: Error | undefined;
+  private floor_ms: number;
+  private durableFloor_ms: number;
+  private spare: ArrayBuffer | undefined;
+
+  constructor(settings: QueueSettings) {
+    this.settings = settings;
+    this.usage = settings.usage;
+    this.floor_ms = settings.floor_ms;
+    this.durableFloor_ms = settings.floor_ms;
+    const data: ThreadData = { file: settings.file, next: settings.next };
+    this.thread = new Worker(new URL('./embedded-thread.ts', import.meta.url), { workerData: data, name: 'log-writer' });
+    this.thread.on('message', (answer: ThreadAnswer) => this.answered(answer));
+    this.thread.on('error', (error) => this.break(error instanceof Error ? error : new Error(String(error))));
+    this.thread.on('exit', () => {
+      if (!this.closing) this.break(new Error("the log's writer ended by itself"));
+    });
+  }
+
+  append(partition: Partition, value: Buffer, headers: RecordHeaders): Promise<number> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.closing) return Promise.reject(new Busy('log_closing', 'the log is closing', 1000));
+    if (this.full) return Promise.reject(new Busy('disk_full', `the disk that holds ${this.settings.file} is full`, 1000));
+    const done = Promise.withResolvers<number>();
+    this.appends.push({ partition, value, headers, done });
+    this.waiting_bytes += value.length;
+    this.pending_bytes += value.length;
+    this.schedule();
+    return done.promise;
+  }
+
+  /** Only the last of several waiting commits of one group and partition is written; all of them resolve with it. */
+  commit(row: CommittedRow): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    const key = `${row.partitionId} ${row.group}`;
+    let pending = this.commits.get(key);
+    if (pending === undefined) {
+      pending = { row, waiters: [] };
+      this.commits.set(key, pending);
+    }
+    pending.row = row;
+    const done = Promise.withResolvers<void>();
+    pending.waiters.push(done);
+    this.schedule();
+    return done.promise;
+  }
+
+  /**
+   * A time that no record can fall below which was not durable at the call; it holds after a crash too. The clock's,
+   * or that of the group being written.
+   */
+  async promiseFloor(): Promise<number> {
+    if (this.failure !== undefined) throw this.failure;
+    const promised_ms = this.flight !== undefined ? this.flight.time_ms : this.raiseFloor();
+    if (promised_ms > this.durableFloor_ms) {
+      this.floorWanted_ms = Math.max(this.floorWanted_ms ?? 0, promised_ms + FLOOR_RESERVE_MS);
+      const done = Promise.withResolvers<void>();
+      this.floorWaiters.push(done);
+      this.schedule();
+      await done.promise;
+    }
+    return promised_ms;
+  }
+
+  /** One step of retention, behind the group that is being written. One at a time. */
+  retain(rules: readonly RetentionRule[], retention_ms: number): Promise<Retained> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    this.retaining = Promise.withResolvers<Retained>();
+    this.post({ kind: 'retain', rules, now_ms: this.raiseFloor(), retention_ms }, []);
+    return this.retaining.promise;
+  }
+
+  /** Makes durable what waits, and closes the file. */
+  async close(): Promise<void> {
+    this.closing = true;
+    this.closed = Promise.withResolvers<void>();
+    this.schedule();
+    this.closeIfDone();
+    if (this.failure === undefined) await this.closed.promise;
+    await this.thread.terminate();
+  }
+
+  private raiseFloor(): number {
+    this.floor_ms = Math.max(this.floor_ms, Math.floor(this.settings.clock.now_ms()));
+    return this.floor_ms;
+  }
+
+  private schedule(): void {
+    if (this.flight !== undefined || this.failure !== undefined) return;
+    if (this.appends.length === 0 && this.commits.size === 0 && this.floorWanted_ms === undefined) return;
+    if (this.due || this.closing || this.waiting_bytes >= this.settings.groupBytes_max) this.seal();
+    else if (!this.lingering) void this.linger(this.full ? 1000 : this.settings.linger_ms);
+  }
+
+  private async linger(delay_ms: number): Promise<void> {
+    this.lingering = true;
+    await this.settings.clock.sleep(delay_ms);
+    this.lingering = false;
+    this.due = true;
+    this.full = false;
+    this.schedule();
+  }
+
+  private seal(): void {
+    const { groupBytes_max } = this.settings;
+    let count = 0;
+    let bytes = 0;
+    while (count < this.appends.length && (count === 0 || bytes + this.appends[count]!.value.length <= groupBytes_max))
+      bytes += this.appends[count++]!.value.length;
+    const appends = this.appends.splice(0, count);
+    this.waiting_bytes -= bytes;
+    const commits = [...this.commits.values()];
+    this.commits.clear();
+    const group: Flight = { time_ms: this.raiseFloor(), appends, commits, floor_ms: this.floorWanted_ms, floorWaiters: this.floorWaiters };
+    this.floorWanted_ms = undefined;
+    this.floorWaiters = [];
+    // What did not fit has waited long enough.
+    this.due = this.appends.length > 0;
+    this.flight = group;
+
+    const values = this.buffer(bytes);
+    const meta = packRecords(appends, values);
+    this.post(
+      {
+        kind: 'group',
+        time_ms: group.time_ms,
+        records: count,
+        meta,
+        values,
+        commits: commits.map(({ row }) => row),
+        floor_ms: group.floor_ms,
+      },
+      [values, meta.buffer],
+    );
+  }
+
+  /** A buffer for the values: the one that came back, where it is large enough. It travels to the writer and back. */
+  private buffer(bytes: number): ArrayBuffer {
+    const spare = this.spare;
+    this.spare = undefined;
+    if (spare !== undefined && spare.byteLength >= bytes) return spare;
+    return new ArrayBuffer(Math.max(BUFFER_BYTES_MIN, 2 ** Math.ceil(Math.log2(Math.max(bytes, 1)))));
+  }
+
+  private post(request: ThreadRequest, transfer: ArrayBuffer[]): void {
+    this.thread.postMessage(request, transfer);
+  }
+
+  private answered(answer: ThreadAnswer): void {
+    switch (answer.kind) {
+      case 'group':
+        this.usage = answer.usage;
+        this.spare = answer.values;
+        this.durable(answer.offsets);
+        break;
+      case 'group_failed': {
+        const error = errorOf(answer.failure);
+        this.spare = answer.values;
+        if (error instanceof Busy) this.refused(error);
+        else this.break(error);
+        break;
+      }
+      case 'retained':
+        this.usage = answer.usage;
+        this.retaining?.resolve(answer);
+        return;
+      case 'retain_failed':
+        this.retaining?.reject(errorOf(answer.failure));
+        return;
+      case 'closed':
+        this.closed?.resolve();
+        return;
+    }
+    this.schedule();
+    this.closeIfDone();
+  }
+
+  private durable(offsets: Float64Array): void {
+    const group = this.landed();
+    if (group === undefined) return;
+    if (group.appends.length > 0) this.durableFloor_ms = Math.max(this.durableFloor_ms, group.time_ms);
+    if (group.floor_ms !== undefined) this.durableFloor_ms = Math.max(this.durableFloor_ms, group.floor_ms);
+    for (let record = 0; record < group.appends.length; record++) {
+      const { partition, done } = group.appends[record]!;
+      partition.end = offsets[record]! + 1;
+      done.resolve(partition.end - 1);
+    }
+    for (const { waiters } of group.commits) for (const done of waiters) done.resolve();
+    for (const done of group.floorWaiters) done.resolve();
+    for (const { partition } of group.appends) {
+      for (const wake of partition.wake) wake();
+    }
+  }
+
+  /** No space: senders are told to come again; commits and promises wait here until there is some. */
+  private refused(error: Busy): void {
+    const group = this.landed();
+    if (group === undefined) return;
+    this.full = true;
+    this.due = false;
+    for (const { done } of group.appends) done.reject(error);
+    for (const pending of group.commits) {
+      const key = `${pending.row.partitionId} ${pending.row.group}`;
+      const newer = this.commits.get(key);
+      if (newer === undefined) this.commits.set(key, pending);
+      else newer.waiters.push(...pending.waiters);
+    }
+    if (group.floor_ms !== undefined) this.floorWanted_ms = Math.max(this.floorWanted_ms ?? 0, group.floor_ms);
+    this.floorWaiters.push(...group.floorWaiters);
+    // Closing does not wait for space.
+    if (this.closing) this.break(error);
+  }
+
+  private landed(): Flight | undefined {
+    const group = this.flight;
+    this.flight = undefined;
+    if (group !== undefined) for (const { value } of group.appends) this.pending_bytes -= value.length;
+    return group;
+  }
+
+  private break(error: Error): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    const group = this.landed();
+    for (const { done } of [...(group?.appends ?? []), ...this.appends]) done.reject(error);
+    for (const { waiters } of [...(group?.commits ?? []), ...this.commits.values()]) for (const done of waiters) done.reject(error);
+    for (const done of [...(group?.floorWaiters ?? []), ...this.floorWaiters]) done.reject(error);
+    this.retaining?.reject(error);
+    this.closed?.resolve();
+    this.settings.broken(error);
+  }
+
+  private closeIfDone(): void {
+    if (
+      !this.closing ||
+      this.failure !== undefined ||
+      this.flight !== undefined ||
+      this.appends.length > 0 ||
+      this.commits.size > 0 ||
+      this.floorWanted_ms !== undefined
+    )
+      return;
+    this.post({ kind: 'close', floor_ms: this.floor_ms }, []);
+  }
+}
