@@ -39,22 +39,6 @@ export class Dictionary {
     return this.stops[key]! - at === size && sameBytes(bytes, start, this.keys.bytes, at, size);
   }
 
-  /** Order of two keys by their bytes: negative, 0 or positive. */
-  compare(left: number, right: number): number {
-    if (left === right) return 0;
-    const { bytes } = this.keys;
-    let a = this.starts[left]!;
-    let b = this.starts[right]!;
-    const sizeA = this.stops[left]! - a;
-    const sizeB = this.stops[right]! - b;
-    const stop = a + Math.min(sizeA, sizeB);
-    while (a < stop) {
-      const difference = bytes[a++]! - bytes[b++]!;
-      if (difference !== 0) return difference;
-    }
-    return sizeA - sizeB;
-  }
-
   size(): number {
     return this.keys.length;
   }

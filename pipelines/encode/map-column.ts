@@ -104,23 +104,26 @@ export class MapColumn implements Column {
       this.shapeKeys = new Int32Array(count * 2);
       this.shapeOrder = new Int32Array(count * 2);
     }
-    for (let i = 0; i < count; i++) {
-      this.shapeKeys[i] = this.keys.dictionary.index(bytes, list.keyStart(i), list.keyStop(i));
-      this.shapeOrder[i] = i;
+    for (let i = 0; i < count; i++) this.shapeOrder[i] = i;
+    this.sort(bytes, list);
+    // In sorted order: the dictionary then has its keys in the order of their first use, as the engine's own blocks do.
+    for (let rank = 0; rank < count; rank++) {
+      const item = this.shapeOrder[rank]!;
+      this.shapeKeys[item] = this.keys.dictionary.index(bytes, list.keyStart(item), list.keyStop(item));
     }
-    this.sort(count);
     this.shape = count;
   }
 
   /** Sorts shapeOrder by key, stable: insertion in short runs, then merges, because a span may come with a million attributes. */
-  private sort(count: number): void {
+  private sort(bytes: Buffer, list: AttributeList): void {
+    const { count } = list;
     const order = this.shapeOrder;
     for (let start = 0; start < count; start += INSERTION_RUN) {
       const stop = Math.min(start + INSERTION_RUN, count);
       for (let i = start + 1; i < stop; i++) {
         const item = order[i]!;
         let at = i;
-        while (at > start && this.compare(order[at - 1]!, item) > 0) {
+        while (at > start && compareKeys(bytes, list, order[at - 1]!, item) > 0) {
           order[at] = order[at - 1]!;
           at--;
         }
@@ -130,23 +133,34 @@ export class MapColumn implements Column {
     if (count <= INSERTION_RUN) return;
     if (merged.length < count) merged = new Int32Array(count * 2);
     for (let run = INSERTION_RUN; run < count; run *= 2) {
-      for (let start = 0; start < count; start += run * 2)
-        this.merge(start, Math.min(start + run, count), Math.min(start + run * 2, count));
+      for (let start = 0; start < count; start += run * 2) merge(bytes, list, order, start, run);
       for (let i = 0; i < count; i++) order[i] = merged[i]!;
     }
   }
+}
 
-  private merge(start: number, middle: number, stop: number): void {
-    const order = this.shapeOrder;
-    let left = start;
-    let right = middle;
-    for (let to = start; to < stop; to++) {
-      const takeRight = left >= middle || (right < stop && this.compare(order[left]!, order[right]!) > 0);
-      merged[to] = takeRight ? order[right++]! : order[left++]!;
-    }
+/** Merges the sorted runs order[start, start + run) and the one behind it into `merged`. */
+function merge(bytes: Buffer, list: AttributeList, order: Int32Array, start: number, run: number): void {
+  const middle = Math.min(start + run, list.count);
+  const stop = Math.min(middle + run, list.count);
+  let left = start;
+  let right = middle;
+  for (let to = start; to < stop; to++) {
+    const takeRight = left >= middle || (right < stop && compareKeys(bytes, list, order[left]!, order[right]!) > 0);
+    merged[to] = takeRight ? order[right++]! : order[left++]!;
   }
+}
 
-  private compare(left: number, right: number): number {
-    return this.keys.dictionary.compare(this.shapeKeys[left]!, this.shapeKeys[right]!);
+/** Order of two keys by their bytes: negative, 0 or positive. */
+function compareKeys(bytes: Buffer, list: AttributeList, left: number, right: number): number {
+  let a = list.keyStart(left);
+  let b = list.keyStart(right);
+  const sizeA = list.keyStop(left) - a;
+  const sizeB = list.keyStop(right) - b;
+  const stop = a + Math.min(sizeA, sizeB);
+  while (a < stop) {
+    const difference = bytes[a++]! - bytes[b++]!;
+    if (difference !== 0) return difference;
   }
+  return sizeA - sizeB;
 }
