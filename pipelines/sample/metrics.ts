@@ -1,0 +1,32 @@
+import { StageCounters } from '../base/counters.ts';
+
+/** What one sampler counts besides its spans; plain fields, read at scrape. Records read again at a restart count nothing. */
+export class SampleMetrics {
+  /** Spans: in = out + dropped{sampled_out, drop_policy, malformed, invalid_trace_id} + held. */
+  readonly stage = new StageCounters('sample');
+  tracesNew = 0;
+  tracesKept = 0;
+  tracesDropped = 0;
+  /** By the index of the deciding policy: traces that a keeping policy kept, or a drop policy dropped. */
+  readonly tracesByPolicy: Float64Array;
+  /** Traces decided, and records emitted, before decision_wait was over, because a limit was reached. */
+  earlyTraces = 0;
+  earlyRecords = 0;
+  /** Spans that came after their trace's decision and followed it. */
+  lateKept = 0;
+  lateDropped = 0;
+  /** Commits whose note could not hold all that a restart needs: decisions may differ after a crash. */
+  noteOverflow = 0;
+  /** Times that traces were forgotten before decision_wait + late_wait was over, because traces_max was reached; counted in records. */
+  forgottenEarly = 0;
+  /** Gauges. */
+  heldBytes = 0;
+  heldRecords = 0;
+  slots = 0;
+  slotsAllocated = 0;
+  records = 0;
+
+  constructor(policies: number) {
+    this.tracesByPolicy = new Float64Array(policies);
+  }
+}

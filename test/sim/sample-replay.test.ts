@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readNote } from '../../pipelines/sample/note.ts';
+import { Sampler } from '../../pipelines/sample/sampler.ts';
+import type { SamplerSettings } from '../../pipelines/sample/settings.ts';
+import { unpack } from '../../pipelines/sample/unpack.ts';
+import { randomLog, randomSettings, seeded, type TestRecord } from '../sample/random-log.ts';
+
+const SEEDS = Number(process.env['SIM_SEEDS'] ?? 1500);
+const FIRST_SEED = Number(process.env['SIM_SEED'] ?? 1);
+const NOTE_CHARACTERS_MAX = 3_800;
+const AFTER_ALL_MS = 1e9;
+const CRASHES_MAX = 6;
+
+/** What a reader of the topic keeps: it skips what is not above the last sequence it has seen. */
+class Sampled {
+  readonly outputs: string[] = [];
+  readonly sequences: number[] = [];
+  repeats = 0;
+  readonly sink = (bytes: Buffer, items: number, offset: number): void => {
+    const text = `${offset} ${items} ${bytes.toString('base64')}`;
+    const at = this.sequences.indexOf(offset);
+    if (at >= 0) {
+      this.repeats++;
+      assert.equal(text, this.outputs[at], 'a repeated output differs from the first');
+      return;
+    }
+    assert.ok(offset > (this.sequences.at(-1) ?? -1), `output ${offset} after ${this.sequences.at(-1)}: it would be skipped`);
+    this.outputs.push(text);
+    this.sequences.push(offset);
+  };
+}
+
+function oneGo(settings: SamplerSettings, log: readonly TestRecord[]): { sampled: Sampled; sampler: Sampler } {
+  const sampled = new Sampled();
+  const sampler = new Sampler(settings, sampled.sink);
+  for (const record of log) sampler.push(record, unpack(record));
+  sampler.tick(log.at(-1)!.time_ms + AFTER_ALL_MS);
+  return { sampled, sampler };
+}
+
+function slowly(settings: SamplerSettings, log: readonly TestRecord[], random: () => number): Sampled {
+  const sampled = new Sampled();
+  const sampler = new Sampler(settings, sampled.sink, 7);
+  for (const [index, record] of log.entries()) {
+    sampler.push(record, unpack(record));
+    const room_ms = (log[index + 1]?.time_ms ?? record.time_ms) - record.time_ms;
+    if (random() < 0.5) sampler.tick(record.time_ms + Math.floor(random() * (room_ms + 1)));
+    if (random() < 0.3) sampler.note(NOTE_CHARACTERS_MAX);
+    assert.equal(sampler.metrics.stage.imbalance(), 0);
+  }
+  sampler.tick(log.at(-1)!.time_ms + AFTER_ALL_MS);
+  return sampled;
+}
+
+interface Crashes {
+  crashes: number;
+  notedLives: number;
+}
+
+function withCrashes(settings: SamplerSettings, log: readonly TestRecord[], random: () => number, seen: Crashes): Sampled {
+  const sampled = new Sampled();
+  let committed: { offset: number; note: string; outputs: number } | undefined;
+  let sampler = new Sampler(settings, sampled.sink);
+  const crash = 0.02 + random() * 0.1;
+  let left = CRASHES_MAX;
+  const commit = 0.05 + random() * 0.4;
+  for (let index = 0; index < log.length;) {
+    const record = log[index++]!;
+    sampler.push(record, unpack(record));
+    if (random() < 0.3) {
+      const next_ms = log[index]?.time_ms ?? record.time_ms;
+      sampler.tick(record.time_ms + Math.floor(random() * (next_ms - record.time_ms + 1)));
+    }
+    if (random() < commit && sampler.isLive() && sampler.position() > (committed?.offset ?? -1)) {
+      committed = { offset: sampler.position(), note: sampler.note(NOTE_CHARACTERS_MAX), outputs: sampled.outputs.length };
+      assert.equal(sampler.metrics.noteOverflow, 0);
+    }
+    if (left > 0 && random() < crash) {
+      left--;
+      seen.crashes++;
+      // Appends after the last commit may or may not have become durable; those before it are.
+      const durable = (committed?.outputs ?? 0) + Math.floor(random() * (sampled.outputs.length - (committed?.outputs ?? 0) + 1));
+      sampled.outputs.length = sampled.sequences.length = durable;
+      sampler = new Sampler(settings, sampled.sink, 3);
+      index = 0;
+      if (committed !== undefined) {
+        const note = readNote(committed.note)!;
+        seen.notedLives += note.lives.length;
+        sampler.restore(committed.offset, note);
+        index = log.findIndex((one) => one.offset >= note.from);
+        if (index < 0) index = log.length;
+      }
+    }
+  }
+  sampler.tick(log.at(-1)!.time_ms + AFTER_ALL_MS);
+  assert.equal(sampler.metrics.stage.imbalance(), 0);
+  assert.equal(sampler.metrics.stage.held, 0);
+  return sampled;
+}
+
+test('the same log in one go, slowly, and with crashes at random commits gives the same bytes', () => {
+  const seen: Crashes = { crashes: 0, notedLives: 0 };
+  let outputs = 0;
+  let repeats = 0;
+  let early = 0;
+  let late = 0;
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
+    const random = seeded(seed);
+    const settings = randomSettings(random);
+    const log = randomLog(random, settings, 20 + Math.floor(random() * 120));
+    try {
+      const { sampled, sampler } = oneGo(settings, log);
+      outputs += sampled.outputs.length;
+      early += sampler.metrics.earlyTraces;
+      late += sampler.metrics.lateKept + sampler.metrics.lateDropped;
+      assert.equal(sampler.metrics.stage.imbalance(), 0);
+      assert.equal(sampler.metrics.stage.held, 0);
+      assert.deepEqual(slowly(settings, log, random).outputs, sampled.outputs, 'slowly');
+      for (let run = 0; run < 2; run++) {
+        const crashed = withCrashes(settings, log, random, seen);
+        repeats += crashed.repeats;
+        assert.deepEqual(crashed.outputs, sampled.outputs, 'with crashes');
+      }
+    } catch (error) {
+      throw new Error(`seed ${seed} (SIM_SEED=${seed} SIM_SEEDS=1 runs it alone), settings ${JSON.stringify(settings)}`, { cause: error });
+    }
+  }
+  // The simulation must have met what it is for.
+  assert.ok(outputs > SEEDS && repeats > 0 && early > 0 && late > 0 && seen.crashes > SEEDS && seen.notedLives > 0, JSON.stringify({ outputs, repeats, early, late, seen }));
+  console.log(`${SEEDS} seeds: ${outputs} outputs, ${seen.crashes} crashes, ${seen.notedLives} noted lives, ${repeats} repeats, ${early} early decisions, ${late} late spans`);
+});
