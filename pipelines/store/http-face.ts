@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Readable, Transform } from 'node:stream';
 import {
+  constants,
   createBrotliCompress,
   createBrotliDecompress,
   createDeflate,
@@ -241,7 +242,7 @@ class Exchange {
   private open(): NodeJS.WritableStream {
     if (this.coding === 'identity') return this.response;
     this.response.setHeader('Content-Encoding', this.coding);
-    const encoder = encoderOf(this.coding);
+    const encoder = encoders[this.coding]();
     encoder.pipe(this.response);
     return encoder;
   }
@@ -254,6 +255,7 @@ class Exchange {
   private fail(error: unknown): void {
     const { response, request } = this;
     const exception = exceptionOf(error instanceof Error ? error.message : String(error));
+    const broken = error instanceof Error && 'errno' in error && 'code' in error && /^(Z_|ERR_|ZSTD)/.test(String(error.code));
     const text = `${exception.text} (version ${this.face.version} (embedded chdb))\n`;
     if (response.headersSent) {
       // Too late for a status: the text goes where it can be seen, and a broken end of the body says that it is not complete.
@@ -266,7 +268,9 @@ class Exchange {
     // What is left of the body is not read.
     if (!request.complete) response.setHeader('Connection', 'close');
     response
-      .writeHead(error instanceof FaceError ? error.status : statusOf(exception.code), { 'Content-Type': 'text/plain; charset=UTF-8' })
+      .writeHead(error instanceof FaceError ? error.status : broken ? 400 : statusOf(exception.code), {
+        'Content-Type': 'text/plain; charset=UTF-8',
+      })
       .end(text);
   }
 }
@@ -310,15 +314,9 @@ function decoderOf(coding: string): Transform {
   }
 }
 
-function encoderOf(coding: Exclude<ResponseCoding, 'identity'>): Transform {
-  switch (coding) {
-    case 'gzip':
-      return createGzip({ level: 3, chunkSize: 65_536 });
-    case 'zstd':
-      return createZstdCompress();
-    case 'br':
-      return createBrotliCompress();
-    case 'deflate':
-      return createDeflate({ level: 3 });
-  }
-}
+const encoders: Readonly<Record<Exclude<ResponseCoding, 'identity'>, () => Transform>> = {
+  gzip: () => createGzip({ level: 3, chunkSize: 65_536 }),
+  zstd: () => createZstdCompress(),
+  br: () => createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: 3 } }),
+  deflate: () => createDeflate({ level: 3 }),
+};
