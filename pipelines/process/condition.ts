@@ -7,7 +7,7 @@ import type { ItemScope } from './scope.ts';
 
 /**
  * A compiled OTTL condition. `matches` reads the fields of `item` that belong to the condition's context and decides; it allocates
- * nothing, save for a pattern that meets a value for the first time and functions that must turn a number, list or map into text.
+ * nothing, save for functions that must turn a number, list or map into text.
  *
  * When a function cannot work with its argument (HasPrefix of nil), OTTL stops with an error: here the condition is then false,
  * whatever stands around the function, and `errors` counts it.

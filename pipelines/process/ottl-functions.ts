@@ -14,8 +14,8 @@ import { Cursor, WIRE_LEN, i64ToNumber } from '../wire/cursor.ts';
 import { ConditionError, didYouMean } from './condition-error.ts';
 import type { CallNode } from './ottl-parser.ts';
 import type { CompiledValue, ConditionContext, Load, ValueType } from './ottl-paths.ts';
-import { RegexError } from './re2.ts';
-import { BytesPattern } from './regex.ts';
+import { PatternError } from './pattern-parser.ts';
+import { BytesPattern } from './bytes-pattern.ts';
 import { Slot, compareSlots } from './slot.ts';
 import { parseDecimal, valueText } from './value-text.ts';
 
@@ -174,7 +174,7 @@ function compilePattern(source: string, column: number): BytesPattern {
   try {
     return new BytesPattern(source);
   } catch (error) {
-    if (!(error instanceof RegexError)) throw error;
+    if (!(error instanceof PatternError)) throw error;
     throw new ConditionError(`the pattern cannot be used: ${error.message}`, column + 1 + error.at);
   }
 }
