@@ -21,6 +21,8 @@ export const VALUE_KVLIST = 6;
 export const VALUE_BYTES = 7;
 
 const STRIDE = 4;
+const KEY_TAG = (1 << 3) | WIRE_LEN;
+const VALUE_TAG = (2 << 3) | WIRE_LEN;
 const pair = new Cursor();
 
 /** The attributes of one message as ranges: key [keyStart, keyStop), AnyValue payload [valueStart, valueStop). Grows, is reused, holds no objects. */
@@ -41,6 +43,20 @@ export class AttributeList {
       this.ranges = grown;
     }
     const ranges = this.ranges;
+    // Nearly every KeyValue is `0x0a size key 0x12 size value` with sizes below 128: seen without the cursor.
+    const keySize = bytes[start + 1]!;
+    const middle = start + 2 + keySize;
+    if (bytes[start] === KEY_TAG && keySize < 0x80 && middle + 1 < stop && bytes[middle] === VALUE_TAG) {
+      const valueSize = bytes[middle + 1]!;
+      if (valueSize < 0x80 && middle + 2 + valueSize === stop) {
+        ranges[at] = start + 2;
+        ranges[at + 1] = middle;
+        ranges[at + 2] = middle + 2;
+        ranges[at + 3] = stop;
+        this.count++;
+        return;
+      }
+    }
     ranges[at] = ranges[at + 1] = ranges[at + 2] = ranges[at + 3] = start;
     pair.reset(bytes, start, stop);
     while (pair.next()) {
