@@ -2,8 +2,7 @@ import { Writer, varintSize } from '../wire/writer.ts';
 import type { Column } from './column.ts';
 import { writeValue } from './value.ts';
 
-const ZERO = 0x30;
-const LETTER_A_LESS_10 = 0x61 - 10;
+const DIGITS = Buffer.from('0123456789abcdef');
 
 /** `String`: a row is varuint(length), then the bytes. Any bytes are a valid ClickHouse string, so invalid UTF-8 is kept as it came. */
 export class StringColumn implements Column {
@@ -48,10 +47,8 @@ export class StringColumn implements Column {
     let length = out.length;
     for (let at = start; at < stop; at++) {
       const byte = bytes[at]!;
-      const high = byte >>> 4;
-      const low = byte & 15;
-      to[length++] = high < 10 ? ZERO + high : LETTER_A_LESS_10 + high;
-      to[length++] = low < 10 ? ZERO + low : LETTER_A_LESS_10 + low;
+      to[length++] = DIGITS[byte >>> 4]!;
+      to[length++] = DIGITS[byte & 15]!;
     }
     out.length = length;
   }
