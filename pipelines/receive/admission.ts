@@ -1,7 +1,8 @@
-import { Busy } from '../base/errors.ts';
+import { Busy, Reject } from '../base/errors.ts';
+import { TOO_LARGE } from './receive.ts';
 
 export interface AdmissionSettings {
-  /** Bytes received and not yet acknowledged, over all requests of all protocols. Must hold the largest request, compressed and not, at once. */
+  /** Bytes received and not yet acknowledged, over all requests of all protocols. Should hold several of the largest requests, compressed and not, at once. */
   readonly inFlight_bytes_max: number;
   /** What a sender that is refused is told to wait. */
   readonly retryAfter_ms: number;
@@ -52,9 +53,13 @@ export class Admission {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
   }
 
-  /** For Lease. @throws Busy */
-  reserve(bytes: number): void {
-    if (this.inFlight_bytes + bytes > this.settings.inFlight_bytes_max) throw this.full();
+  /** For Lease, which has `held` already. @throws Busy, Reject */
+  reserve(bytes: number, held: number): void {
+    const { inFlight_bytes_max } = this.settings;
+    // Told to come back, it would come back for ever.
+    if (held + bytes > inFlight_bytes_max)
+      throw new Reject(TOO_LARGE, `one request needs more than the ${inFlight_bytes_max} bytes for all requests in flight`);
+    if (this.inFlight_bytes + bytes > inFlight_bytes_max) throw this.full();
     this.inFlight_bytes += bytes;
   }
 
@@ -76,9 +81,9 @@ export class Lease {
     admission.inFlightRequests++;
   }
 
-  /** @throws Busy, and takes nothing, where the budget does not hold them */
+  /** @throws Busy, and takes nothing, where the budget does not hold them now; Reject('too_large') where it never would */
   take(bytes: number): void {
-    this.admission.reserve(bytes);
+    this.admission.reserve(bytes, this.bytes);
     this.bytes += bytes;
   }
 

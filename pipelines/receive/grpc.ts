@@ -18,7 +18,7 @@ import { exportResponse, rpcStatus } from '../otlp/replies.ts';
 import type { Signal } from '../otlp/walk.ts';
 import type { Admission, Lease } from './admission.ts';
 import { cannotListen } from './listen-error.ts';
-import type { Endpoint, Listener, Receive } from './receive.ts';
+import { TOO_LARGE, type Endpoint, type Listener, type Receive } from './receive.ts';
 import { readTlsFiles, type TlsSettings } from './tls.ts';
 
 export interface GrpcSettings extends Endpoint {
@@ -120,7 +120,7 @@ function failure(error: unknown, admission: Admission, log: Log): { code: status
   let details = 'internal error';
   let retryAfter_ms: number | undefined;
   if (error instanceof Reject) {
-    code = status.INVALID_ARGUMENT;
+    code = error.reason === TOO_LARGE ? status.RESOURCE_EXHAUSTED : status.INVALID_ARGUMENT;
     details = error.message;
     admission.refuse(error.reason);
   } else if (error instanceof Busy) {

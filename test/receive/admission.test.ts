@@ -1,20 +1,31 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { Busy } from '../../pipelines/base/errors.ts';
+import { Busy, Reject } from '../../pipelines/base/errors.ts';
 import { Admission, type Lease } from '../../pipelines/receive/admission.ts';
 
 test('a lease takes up to the budget, and what does not fit is Busy with the delay and takes nothing', () => {
   const admission = new Admission({ inFlight_bytes_max: 100, retryAfter_ms: 2_500 });
   const lease = admission.begin();
   lease.take(60);
+  const other = admission.begin();
   assert.throws(
-    () => lease.take(41),
+    () => other.take(41),
     (error) => error instanceof Busy && error.reason === 'in_flight_bytes' && error.retryAfter_ms === 2_500,
   );
   assert.equal(admission.inFlight_bytes, 60);
-  lease.take(40);
+  other.take(40);
   assert.equal(admission.inFlight_bytes, 100);
+});
+
+test('what is larger than the whole budget is refused for good: told to come back, it would come back for ever', () => {
+  const lease = new Admission({ inFlight_bytes_max: 100, retryAfter_ms: 1 }).begin();
+  lease.take(60);
+  assert.throws(
+    () => lease.take(41),
+    (error) => error instanceof Reject && error.reason === 'too_large',
+  );
+  assert.equal(lease.bytes, 60);
 });
 
 test('begin() refuses while the budget is used up and takes again after end()', () => {
@@ -55,7 +66,7 @@ test('the bytes in flight are the sum of the leases, never above the budget, and
             leases[who] = undefined;
           }
         } catch (error) {
-          assert.ok(error instanceof Busy);
+          assert.ok(error instanceof Busy || error instanceof Reject);
         }
         assert.equal(
           admission.inFlight_bytes,
