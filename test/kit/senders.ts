@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { Client, compressionAlgorithms, credentials, type ChannelCredentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
+import {
+  Client,
+  compressionAlgorithms,
+  credentials,
+  type connectivityState,
+  type ChannelCredentials,
+  type Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import type { Signal } from '../../pipelines/otlp/walk.ts';
 
 /** Real senders over real sockets: node's HTTP client and grpc-js's own. */
@@ -77,7 +85,7 @@ export class GrpcSender {
   }
 
   /** A connectivityState of grpc-js. */
-  connectivityState(): number {
+  connectivityState(): connectivityState {
     return this.client.getChannel().getConnectivityState(false);
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
-import { connectivityState, status } from '@grpc/grpc-js';
+import { connectivityState, status, type ServiceError } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { wallClock } from '../../pipelines/base/clock.ts';
 import { Busy, OperatorError, Reject } from '../../pipelines/base/errors.ts';
@@ -84,7 +84,7 @@ describe('OTLP over gRPC', () => {
   test('Reject is INVALID_ARGUMENT with a Status in the trailers', async () => {
     next = () => Promise.reject(new Reject('malformed', 'truncated varint at byte 7'));
     await assert.rejects(plain.export('traces', Buffer.from('x')), (error: unknown) => {
-      assert.equal((error as { code: number }).code, status.INVALID_ARGUMENT);
+      assert.equal((error as ServiceError).code, status.INVALID_ARGUMENT);
       const { code, message } = decode('RpcStatus', statusDetails(error));
       assert.deepEqual([code, message], [status.INVALID_ARGUMENT, 'truncated varint at byte 7']);
       return true;
@@ -120,7 +120,7 @@ describe('OTLP over gRPC', () => {
   test('Busy is UNAVAILABLE with RetryInfo', async () => {
     next = () => Promise.reject(new Busy('log_busy', 'later', 2_500));
     await assert.rejects(plain.export('traces', Buffer.from('x')), (error: unknown) => {
-      assert.equal((error as { code: number }).code, status.UNAVAILABLE);
+      assert.equal((error as ServiceError).code, status.UNAVAILABLE);
       assert.equal(retryDelay_ms(error), 2_500);
       return true;
     });
@@ -129,7 +129,7 @@ describe('OTLP over gRPC', () => {
   test('anything else is INTERNAL, logged at error, and says nothing of our insides', async () => {
     next = () => Promise.reject(new TypeError('secret of ours'));
     await assert.rejects(plain.export('traces', Buffer.from('x')), (error: unknown) => {
-      assert.equal((error as { code: number }).code, status.INTERNAL);
+      assert.equal((error as ServiceError).code, status.INTERNAL);
       assert.ok(!(error as Error).message.includes('secret'));
       return true;
     });
@@ -147,7 +147,7 @@ describe('OTLP over gRPC', () => {
     ] as const) {
       await assert.rejects(
         one.export('traces', Buffer.alloc(size)),
-        (error: unknown) => (error as { code: number }).code === status.RESOURCE_EXHAUSTED,
+        (error: unknown) => (error as ServiceError).code === status.RESOURCE_EXHAUSTED,
       );
     }
     assert.equal(seen.length, 0);
@@ -171,7 +171,7 @@ describe('OTLP over gRPC', () => {
   test('a connection older than connectionAgeMax_ms is told to go; calls go on over a new one without an error', async () => {
     const aged = await listen({ connectionAgeMax_ms: 60, connectionAgeGrace_ms: 1_000 });
     const one = sender(aged.port);
-    const states = new Set<number>();
+    const states = new Set<connectivityState>();
     for (const end = Date.now() + 300; Date.now() < end;) {
       await one.export('traces', Buffer.from('x'));
       states.add(one.connectivityState());
@@ -190,7 +190,7 @@ describe('OTLP over gRPC', () => {
     const drained = draining.drain(5_000);
     await assert.rejects(
       sender(draining.port).export('traces', Buffer.from('x')),
-      (error: unknown) => (error as { code: number }).code === status.UNAVAILABLE,
+      (error: unknown) => (error as ServiceError).code === status.UNAVAILABLE,
     );
     wait.resolve({ rejected: 0, message: '' });
     await underWay;

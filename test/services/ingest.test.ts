@@ -157,9 +157,9 @@ describe('the role ingest', () => {
     if (running === undefined) return;
     await running.drain();
     sender?.close();
-    for (const counters of running.counters) {
-      assert.equal(counters.imbalance(), 0, counters.stage);
-      assert.equal(counters.held, 0, counters.stage);
+    for (const one of running.counters) {
+      assert.equal(one.imbalance(), 0, one.stage);
+      assert.equal(one.held, 0, one.stage);
     }
     assert.equal(running.admission.inFlight_bytes, 0);
     assert.deepEqual(errors.splice(0), []);
@@ -455,9 +455,8 @@ describe('the role ingest', () => {
     const acknowledged: number[] = [];
     let refused = 0;
     let next = 1;
-    let stop = false;
     const worker = async (send: (body: Buffer) => Promise<boolean>): Promise<void> => {
-      while (!stop) {
+      for (;;) {
         const from = next;
         next += 5;
         let taken = false;
@@ -484,7 +483,6 @@ describe('the role ingest', () => {
     );
     await topics.until(() => acknowledged.length > 100, 'the load runs');
     await running.drain();
-    stop = true;
     await Promise.all(workers);
     agent.destroy();
     const durable = new Set(storedSpans().map((one: { spanId: Buffer }) => one.spanId.readUInt32BE(4)));
