@@ -13,9 +13,9 @@ export const DAY_MAX = 49_709;
 
 const DAY_NS_OVER_2_14 = 5_273_437_500; // 86,400 × 10⁹ / 2¹⁴
 
-/** Days since 1970 of unsigned nanoseconds in two halves. Exact: the low 14 bits cannot matter, and without them a double holds the rest. */
+/** Days since 1970 of unsigned nanoseconds in two halves, each signed or not. Exact: the low 14 bits cannot matter, and without them a double holds the rest. */
 export function dayOf(lo: number, hi: number): number {
-  return Math.floor((hi * 0x4_0000 + (lo >>> 14)) / DAY_NS_OVER_2_14);
+  return Math.floor(((hi >>> 0) * 0x4_0000 + (lo >>> 14)) / DAY_NS_OVER_2_14);
 }
 
 /** How many blocks may still be begun; shared by the tables of one encoder. */

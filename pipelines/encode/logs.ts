@@ -90,8 +90,8 @@ export class LogRows implements RowWriter {
   item(context: Context, start: number, stop: number): number {
     const log = this.log.parse(context.bytes, start, stop);
     const timed = (log.timeLo | log.timeHi) !== 0;
-    const timeLo = timed ? log.timeLo : log.observedLo;
-    const timeHi = timed ? log.timeHi : log.observedHi;
+    const timeLo = timed ? log.timeLo | 0 : log.observedLo | 0;
+    const timeHi = timed ? log.timeHi | 0 : log.observedHi | 0;
     const day = dayOf(timeLo, timeHi);
     if (day > DAY_MAX) {
       this.dropped = 'timestamp';

@@ -41,9 +41,9 @@ export abstract class MetricBlock extends Block {
     this.metricDescription.range(bytes, metric.descriptionStart, metric.descriptionStop);
     this.metricUnit.range(bytes, metric.unitStart, metric.unitStop);
     this.attributes.add(bytes, point.attributes);
-    this.startTime.time(point.startLo, point.startHi);
-    this.time.time(point.timeLo, point.timeHi);
-    this.flags.u32(point.flags);
+    this.startTime.time(point.startLo | 0, point.startHi | 0);
+    this.time.time(point.timeLo | 0, point.timeHi | 0);
+    this.flags.u32(point.flags | 0);
     this.addOwn(metric, point);
     this.rows++;
   }
@@ -63,7 +63,7 @@ export abstract class MetricBlock extends Block {
   }
 
   private addScope(context: Context): void {
-    this.scopeDropped.u32(context.scopeDropped);
+    this.scopeDropped.u32(context.scopeDropped | 0);
     if (this.scopeSerial === context.scopeSerial) {
       this.scopeName.repeat();
       this.scopeVersion.repeat();
@@ -92,7 +92,7 @@ export abstract class ExemplarBlock extends MetricBlock {
     for (let i = 0; i < exemplars.count; i++) {
       exemplar.parse(bytes, exemplars.start(i), exemplars.stop(i));
       this.exemplarAttributes.inner.add(bytes, exemplar.attributes);
-      this.exemplarTime.inner.time(exemplar.timeLo, exemplar.timeHi);
+      this.exemplarTime.inner.time(exemplar.timeLo | 0, exemplar.timeHi | 0);
       this.exemplarValue.inner.f64(exemplar.value);
       this.exemplarSpanId.inner.hex(bytes, exemplar.spanIdStart, exemplar.spanIdStop);
       this.exemplarTraceId.inner.hex(bytes, exemplar.traceIdStart, exemplar.traceIdStop);

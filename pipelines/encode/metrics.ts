@@ -51,7 +51,7 @@ class HistogramBlock extends ExemplarBlock {
   private readonly temporality = this.column('AggregationTemporality', new FixedColumn('Int32', 4));
 
   protected override addOwn(metric: MetricView, point: DataPointView): void {
-    this.count.u64(point.countLo, point.countHi);
+    this.count.u64(point.countLo | 0, point.countHi | 0);
     this.sum.f64(point.sum);
     addRanges(this.bucketCounts, point.bytes, point.bucketCounts);
     addRanges(this.explicitBounds, point.bytes, point.explicitBounds);
@@ -76,10 +76,10 @@ class ExponentialHistogramBlock extends ExemplarBlock {
   private readonly temporality = this.column('AggregationTemporality', new FixedColumn('Int32', 4));
 
   protected override addOwn(metric: MetricView, point: DataPointView): void {
-    this.count.u64(point.countLo, point.countHi);
+    this.count.u64(point.countLo | 0, point.countHi | 0);
     this.sum.f64(point.sum);
     this.scale.u32(point.scale);
-    this.zeroCount.u64(point.zeroCountLo, point.zeroCountHi);
+    this.zeroCount.u64(point.zeroCountLo | 0, point.zeroCountHi | 0);
     this.positiveOffset.u32(point.positive.offset);
     addBuckets(this.positiveCounts, point.positive);
     this.negativeOffset.u32(point.negative.offset);
@@ -98,7 +98,7 @@ class SummaryBlock extends MetricBlock {
   private readonly values = this.column('ValueAtQuantiles.Value', new ArrayColumn(new FixedColumn('Float64', 8)));
 
   protected override addOwn(_metric: MetricView, point: DataPointView): void {
-    this.count.u64(point.countLo, point.countHi);
+    this.count.u64(point.countLo | 0, point.countHi | 0);
     this.sum.f64(point.sum);
     for (let i = 0; i < point.quantiles.count; i++) {
       let quantile = 0;
@@ -127,7 +127,7 @@ function addRanges(column: ArrayColumn<FixedColumn>, bytes: Buffer, ranges: Rang
 }
 
 function addBuckets(column: ArrayColumn<FixedColumn>, buckets: BucketsView): void {
-  for (let i = 0; i < buckets.count; i++) column.inner.u64(buckets.lo(i), buckets.hi(i));
+  for (let i = 0; i < buckets.count; i++) column.inner.u64(buckets.lo(i) | 0, buckets.hi(i) | 0);
   column.close();
 }
 
@@ -210,7 +210,7 @@ export class MetricRows implements RowWriter {
     let block: MetricBlock | undefined;
     try {
       const point = this.point.parse(this.metric.kind, context.bytes, start, stop);
-      const day = dayOf(point.timeLo, point.timeHi);
+      const day = dayOf(point.timeLo | 0, point.timeHi | 0);
       if (day > DAY_MAX) return 'timestamp';
       block = days.block(day);
       if (block === undefined) return 'days_full';

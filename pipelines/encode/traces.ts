@@ -49,7 +49,7 @@ class TraceBlock extends Block {
   /** One row. @throws Malformed (then `rollback`) */
   add(context: Context, span: SpanView): void {
     const { bytes } = span;
-    this.timestamp.time(span.startLo, span.startHi);
+    this.timestamp.time(span.startLo | 0, span.startHi | 0);
     this.traceId.hex(bytes, span.traceIdStart, span.traceIdStop);
     this.spanId.hex(bytes, span.spanIdStart, span.spanIdStop);
     this.parentSpanId.hex(bytes, span.parentIdStart, span.parentIdStop);
@@ -97,14 +97,14 @@ class TraceBlock extends Block {
     const borrow = span.endLo < span.startLo ? 1 : 0;
     const hi = span.endHi - span.startHi - borrow;
     if (hi < 0) this.duration.u64(0, 0);
-    else this.duration.u64(span.endLo - span.startLo, hi);
+    else this.duration.u64((span.endLo - span.startLo) | 0, hi | 0);
   }
 
   private addEvents(span: SpanView): void {
     const { bytes, events } = span;
     for (let i = 0; i < events.count; i++) {
       event.parse(bytes, events.start(i), events.stop(i));
-      this.eventsTimestamp.inner.time(event.timeLo, event.timeHi);
+      this.eventsTimestamp.inner.time(event.timeLo | 0, event.timeHi | 0);
       this.eventsName.inner.range(bytes, event.nameStart, event.nameStop);
       this.eventsAttributes.inner.add(bytes, event.attributes);
     }
@@ -137,7 +137,7 @@ export class TraceRows implements RowWriter {
 
   item(context: Context, start: number, stop: number): number {
     const span = this.span.parse(context.bytes, start, stop);
-    const day = dayOf(span.startLo, span.startHi);
+    const day = dayOf(span.startLo | 0, span.startHi | 0);
     if (day > DAY_MAX) {
       this.dropped = 'timestamp';
       return 0;

@@ -9,6 +9,7 @@ import type { EncodedBlock } from '../../pipelines/encode/block.ts';
 import { createEncoder } from '../../pipelines/encode/encoder.ts';
 import type { Signal } from '../../pipelines/otlp/walk.ts';
 import { messages } from '../kit/messages.ts';
+import { encode } from '../kit/proto.ts';
 import { storedRows } from '../kit/stored-rows.ts';
 
 /*
@@ -119,5 +120,20 @@ for (const signal of ['traces', 'logs', 'metrics'] as const) {
     console.log(`${signal}: SEED=${seed}`);
     const rows = await golden(signal, fc.sample(messages[signal], { seed, numRuns: RANDOM_MESSAGES }));
     assert.ok(rows > RANDOM_MESSAGES / 2, `${rows} rows`);
+  });
+}
+
+for (const keys of [254, 255, 256, 257, 65_534, 65_535, 65_536]) {
+  test(`the engine reads, and writes alike, a dictionary of ${keys} keys and the empty one`, async () => {
+    const logRecords = Array.from({ length: keys }, (_, i) => ({ timeUnixNano: '1', severityText: `s${i}` }));
+    const encoder = createEncoder('logs');
+    encoder.add(encode('LogsData', { resourceLogs: [{ scopeLogs: [{ logRecords }] }] }));
+    const blocks: EncodedBlock[] = [];
+    encoder.finish((block) => blocks.push(block));
+    const rows = (await readBack(blocks[0]!)) as { SeverityText: string }[];
+    assert.deepEqual(
+      rows.map((row) => row.SeverityText),
+      logRecords.map((record) => record.severityText),
+    );
   });
 }
