@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { schema, type Scalar } from '../../pipelines/otlp/schema.ts';
 import { encode } from '../kit/proto.ts';
 

@@ -5,7 +5,9 @@ import { Reject } from '../../pipelines/base/errors.ts';
 import { AttributeList, RESOURCE_ATTRIBUTES, SCOPE_ATTRIBUTES, ValueView, parseAttributes } from '../../pipelines/otlp/attributes.ts';
 import { Cutter } from '../../pipelines/otlp/cut.ts';
 import { jsonToProtobuf } from '../../pipelines/otlp/json.ts';
+import { DataPointView } from '../../pipelines/otlp/data-point.ts';
 import { LogRecordView } from '../../pipelines/otlp/log-record.ts';
+import { METRIC_NONE, MetricView } from '../../pipelines/otlp/metric.ts';
 import { SpanView } from '../../pipelines/otlp/span.ts';
 import { Splitter } from '../../pipelines/otlp/split.ts';
 import { ItemChecker, defaultValidateSettings } from '../../pipelines/otlp/validate-item.ts';
@@ -24,6 +26,8 @@ assert.ok(fixtures.length >= 30);
 
 const span = new SpanView();
 const record = new LogRecordView();
+const metric = new MetricView();
+const point = new DataPointView();
 const list = new AttributeList();
 const value = new ValueView();
 const walker = new Walker();
@@ -57,6 +61,12 @@ function readAll(signal: Signal, bytes: Buffer): number {
     item: (start, stop) => {
       if (signal === 'traces') readAttributes(bytes, span.parse(bytes, start, stop).attributes);
       else if (signal === 'logs') readAttributes(bytes, record.parse(bytes, start, stop).attributes);
+      else {
+        metric.parse(bytes, start, stop);
+        const { kind, points } = metric;
+        if (kind === METRIC_NONE) return;
+        for (let i = 0; i < points.count; i++) readAttributes(bytes, point.parse(kind, bytes, points.start(i), points.stop(i)).attributes);
+      }
     },
   });
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { JsonTraceSerializer, ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Reject } from '../../pipelines/base/errors.ts';
 import { jsonToProtobuf } from '../../pipelines/otlp/json.ts';
 import { rootOf, schema } from '../../pipelines/otlp/schema.ts';

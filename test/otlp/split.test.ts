@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Malformed } from '../../pipelines/base/errors.ts';
 import { hashBytes } from '../../pipelines/base/hash.ts';
 import { Cutter } from '../../pipelines/otlp/cut.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { Malformed } from '../../pipelines/base/errors.ts';
 import { Cursor, WIRE_I32, WIRE_I64, WIRE_LEN, WIRE_VARINT, i64ToNumber, u32, u64ToNumber } from '../../pipelines/wire/cursor.ts';
