@@ -1,5 +1,26 @@
+import { compileCondition } from '../pipelines/process/condition.ts';
+import { ConditionError } from '../pipelines/process/condition-error.ts';
+import type { ConditionContext } from '../pipelines/process/ottl-paths.ts';
 import type { FilterConfig } from './schema-components.ts';
-import type { Source } from './source.ts';
+import type { Path, Source } from './source.ts';
 
 /** Compiles every condition of a filter, so that a mistake is found where it stands, before anything runs. */
-export function checkConditions(_source: Source, _path: readonly string[], _filter: FilterConfig): void {}
+export function checkConditions(source: Source, path: Path, filter: FilterConfig): void {
+  const lists: readonly (readonly [ConditionContext, Path, readonly string[] | undefined])[] = [
+    ['span', ['traces', 'span'], filter.traces?.span],
+    ['spanevent', ['traces', 'spanevent'], filter.traces?.spanevent],
+    ['log', ['logs', 'log_record'], filter.logs?.log_record],
+    ['metric', ['metrics', 'metric'], filter.metrics?.metric],
+  ];
+  for (const [context, where, conditions] of lists) {
+    for (const [index, text] of (conditions ?? []).entries()) {
+      try {
+        compileCondition(text, context);
+      } catch (error) {
+        if (!(error instanceof ConditionError)) throw error;
+        const hint = error.suggestion === undefined ? '' : `; ${error.suggestion}`;
+        source.report('error', [...path, ...where, index], `${error.message}${hint}`, error.column - 1);
+      }
+    }
+  }
+}

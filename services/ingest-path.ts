@@ -28,6 +28,7 @@ export interface BranchSettings {
   readonly clock: Clock;
   readonly batch_bytes_max: number;
   readonly linger_ms: number;
+  readonly record_bytes_max: number;
   /** Bytes that may wait for the log: the admission's budget, which is the one that refuses. */
   readonly pending_bytes_max: number;
 }

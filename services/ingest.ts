@@ -22,6 +22,8 @@ export interface IngestSettings {
   readonly batch_bytes_max: number;
   /** … or when its first item is this old. */
   readonly linger_ms: number;
+  /** Bytes of OTLP of one record; larger parts are cut, an item that alone is larger is refused. */
+  readonly record_bytes_max: number;
   /** Requests under way may end for this long after `drain` began. */
   readonly drainDeadline_ms: number;
 }
@@ -49,6 +51,7 @@ export const ingestDefaults = {
   limits: defaultValidateSettings,
   batch_bytes_max: 256 * 1024,
   linger_ms: 5,
+  record_bytes_max: 2 ** 20,
   drainDeadline_ms: 30_000,
 } as const;
 
@@ -62,10 +65,10 @@ const DRAIN_FLUSH_EVERY_MS = 20;
 export async function startIngest(parts: IngestParts): Promise<Ingest> {
   const { settings, topics, log, clock } = parts;
   const admission = new Admission(settings.admission);
-  const { batch_bytes_max, linger_ms } = settings;
+  const { batch_bytes_max, linger_ms, record_bytes_max } = settings;
   const pending_bytes_max = settings.admission.inFlight_bytes_max;
   const branches = settings.branches.map(
-    (branch) => new BranchPath(branch, { topics, clock, batch_bytes_max, linger_ms, pending_bytes_max }),
+    (branch) => new BranchPath(branch, { topics, clock, batch_bytes_max, linger_ms, record_bytes_max, pending_bytes_max }),
   );
   const paths = new Map<Signal, SignalPath>();
   for (const signal of ['traces', 'metrics', 'logs'] as const) {

@@ -37,6 +37,7 @@ async function start(own: Partial<IngestSettings> = {}): Promise<{ http: number;
   const settings: IngestSettings = {
     ...ingestDefaults,
     linger_ms: 1,
+    record_bytes_max: 1_048_576,
     grpc: { ...grpcDefaults, host: '127.0.0.1', port: 0, setting: 'receivers.otlp.protocols.grpc.endpoint' },
     http: { ...httpDefaults, host: '127.0.0.1', port: 0, setting: 'receivers.otlp.protocols.http.endpoint' },
     branches,
