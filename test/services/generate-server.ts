@@ -2,7 +2,7 @@ import { Metadata, Server, ServerCredentials, type ServiceError, type status } f
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
-import { encode } from '../kit/proto.ts';
+import { decode, encode } from '../kit/proto.ts';
 
 /** What the receiver does with a request: takes it, takes it in part, or says no. */
 export type Verdict<Code = status> = 'ok' | { rejected: number } | { code: Code; retry_ms?: number };
@@ -128,4 +128,33 @@ export async function httpReceiver(verdict: (attempt: number) => Verdict<number>
         server.close(() => resolve());
       }),
   };
+}
+
+export interface DecodedSpan {
+  traceId: Buffer;
+  spanId: Buffer;
+  parentSpanId?: Buffer;
+  name: string;
+  kind: number;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
+  status?: { code?: number };
+  attributes: { key: string; value: { stringValue?: string } }[];
+  service: string;
+}
+
+/** The spans of the bodies that a receiver took, each with its service's name. */
+export function spansOf(bodies: readonly Buffer[]): DecodedSpan[] {
+  return bodies.flatMap((body) =>
+    decode('TracesData', body).resourceSpans.flatMap(
+      (r: { resource: { attributes: { key: string; value: { stringValue: string } }[] }; scopeSpans: { spans: DecodedSpan[] }[] }) => {
+        const service = r.resource.attributes.find(({ key }) => key === 'service.name')!.value.stringValue;
+        return r.scopeSpans.flatMap(({ spans }) => spans.map((span) => ({ ...span, service })));
+      },
+    ),
+  );
+}
+
+export function byTrace(spans: readonly DecodedSpan[]): DecodedSpan[][] {
+  return [...Map.groupBy(spans, (span) => span.traceId.toString('hex')).values()];
 }

@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Report } from '../../services/generate-report.ts';
 import { runGenerate, type Terminal } from '../../services/generate.ts';
-import { decode } from '../kit/proto.ts';
-import { grpcReceiver, httpReceiver, type TestReceiver, type Verdict } from './generate-server.ts';
+import { byTrace, grpcReceiver, httpReceiver, spansOf, type DecodedSpan, type TestReceiver, type Verdict } from './generate-server.ts';
 
 interface Ran {
   code: number;
@@ -34,34 +33,6 @@ async function receiver(t: TestContext, verdict: (attempt: number) => Verdict | 
   const opened = await grpcReceiver(verdict);
   t.after(() => opened.close());
   return opened;
-}
-
-interface DecodedSpan {
-  traceId: Buffer;
-  spanId: Buffer;
-  parentSpanId?: Buffer;
-  name: string;
-  kind: number;
-  startTimeUnixNano: string;
-  endTimeUnixNano: string;
-  status?: { code?: number };
-  attributes: { key: string; value: { stringValue?: string } }[];
-  service: string;
-}
-
-function spansOf(bodies: readonly Buffer[]): DecodedSpan[] {
-  return bodies.flatMap((body) =>
-    decode('TracesData', body).resourceSpans.flatMap(
-      (r: { resource: { attributes: { key: string; value: { stringValue: string } }[] }; scopeSpans: { spans: DecodedSpan[] }[] }) => {
-        const service = r.resource.attributes.find(({ key }) => key === 'service.name')!.value.stringValue;
-        return r.scopeSpans.flatMap(({ spans }) => spans.map((span) => ({ ...span, service })));
-      },
-    ),
-  );
-}
-
-function byTrace(spans: readonly DecodedSpan[]): DecodedSpan[][] {
-  return [...Map.groupBy(spans, (span) => span.traceId.toString('hex')).values()];
 }
 
 const fast = ['--rate', '0', '--json', '--seed', '7'];
