@@ -3,7 +3,7 @@ import { StageCounters } from '../base/counters.ts';
 /** What one sampler counts besides its spans; plain fields, read at scrape. Records read again at a restart count nothing. */
 export class SampleMetrics {
   /** Spans: in = out + dropped{sampled_out, drop_policy, malformed, invalid_trace_id} + held. */
-  readonly stage = new StageCounters('sample');
+  readonly stage: StageCounters;
   tracesNew = 0;
   tracesKept = 0;
   tracesDropped = 0;
@@ -26,7 +26,45 @@ export class SampleMetrics {
   slotsAllocated = 0;
   records = 0;
 
-  constructor(policies: number) {
+  constructor(policies: number, name = 'sample') {
+    this.stage = new StageCounters(name);
     this.tracesByPolicy = new Float64Array(policies);
   }
+
+  /** Adds what another counted, without what it holds. */
+  addCounts(from: SampleMetrics): void {
+    addCounts(this.stage, from.stage);
+    this.tracesNew += from.tracesNew;
+    this.tracesKept += from.tracesKept;
+    this.tracesDropped += from.tracesDropped;
+    for (const [index, traces] of from.tracesByPolicy.entries()) this.tracesByPolicy[index]! += traces;
+    this.earlyTraces += from.earlyTraces;
+    this.earlyRecords += from.earlyRecords;
+    this.lateKept += from.lateKept;
+    this.lateDropped += from.lateDropped;
+    this.noteOverflow += from.noteOverflow;
+    this.forgottenEarly += from.forgottenEarly;
+  }
+
+  /** Adds what another holds now. */
+  addGauges(from: SampleMetrics): void {
+    addHeld(this.stage, from.stage);
+    this.heldBytes += from.heldBytes;
+    this.heldRecords += from.heldRecords;
+    this.slots += from.slots;
+    this.slotsAllocated += from.slotsAllocated;
+    this.records += from.records;
+  }
+}
+
+/** Adds what came in and went out again. What `from` still holds counts where it is now, or when the log brings it again. */
+export function addCounts(to: StageCounters, from: StageCounters): void {
+  to.in += from.in - from.held;
+  to.out += from.out;
+  for (const [reason, items] of from.dropped) to.drop(reason, items);
+}
+
+export function addHeld(to: StageCounters, from: StageCounters): void {
+  to.in += from.held;
+  to.held += from.held;
 }

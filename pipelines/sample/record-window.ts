@@ -1,5 +1,5 @@
+import type { SourceRecord } from './source-record.ts';
 import { NO_SLOT } from './trace-table.ts';
-import type { SourceRecord } from './unpack.ts';
 
 const RECORDS_START = 256;
 

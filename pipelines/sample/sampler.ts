@@ -11,14 +11,22 @@ import { PolicyProgram } from './policies/compile.ts';
 import type { DecisionMoment } from './policies/policy.ts';
 import { RecordWindow, distance } from './record-window.ts';
 import type { SamplerSettings } from './settings.ts';
+import type { SourceRecord, Unpack } from './source-record.ts';
 import { KEPT, NO_POLICY, NO_SLOT, TraceTable, UNDECIDED } from './trace-table.ts';
-import { unpack, type SourceRecord } from './unpack.ts';
 
 const RECORD_COST_BYTES = 128;
 const SLOT_NUMBER_BYTES = 4;
 
 /** Gets the kept spans of one source record: a Data message, borrowed until the call returns. `offset` is the source record's. */
 export type SampledSink = (bytes: Buffer, items: number, offset: number) => void;
+
+export interface SamplerParts {
+  readonly settings: SamplerSettings;
+  readonly sink: SampledSink;
+  readonly unpack: Unpack;
+  /** Spreads chosen trace ids over the table; any number, without influence on results. Default 0. */
+  readonly hashSeed?: number;
+}
 
 /**
  * Tail sampling on one partition: judge and gate (DESIGN, sample). Records in, at most one output for each; a pure function of the log.
@@ -44,6 +52,7 @@ export class Sampler implements ItemVisitor {
   readonly metrics: SampleMetrics;
   private readonly settings: SamplerSettings;
   private readonly sink: SampledSink;
+  private readonly unpack: Unpack;
   private readonly program: PolicyProgram;
   private readonly table: TraceTable;
   private readonly window = new RecordWindow();
@@ -70,10 +79,11 @@ export class Sampler implements ItemVisitor {
   private distinct = 0;
   private readonly moment: DecisionMoment = { offset: 0, spanIndex: 0, time_ms: 0, replay: false };
 
-  /** `hashSeed` spreads chosen trace ids over the table; any number, without influence on results. @throws OperatorError for policies that make no sense */
-  constructor(settings: SamplerSettings, sink: SampledSink, hashSeed = 0) {
+  /** @throws OperatorError for policies that make no sense */
+  constructor({ settings, sink, unpack, hashSeed }: SamplerParts) {
     this.settings = settings;
     this.sink = sink;
+    this.unpack = unpack;
     this.program = new PolicyProgram(settings.policies);
     this.metrics = new SampleMetrics(settings.policies.length);
     this.table = new TraceTable(this.program.words, hashSeed);
@@ -90,6 +100,14 @@ export class Sampler implements ItemVisitor {
     // Other policies than at the commit: their windows begin anew.
     if (note.limits.length !== this.program.limits.length) return;
     for (const [index, limit] of this.program.limits.entries()) limit.restore(note.limits[index]!);
+  }
+
+  /** Emits the oldest record if its wait is over at `logTime_ms`, a time that no later record falls below. False when there is none: a caller that wants its output in small pieces calls this until then, before `push` or `tick`. */
+  emitNext(logTime_ms: number): boolean {
+    const { window } = this;
+    if (!window.isHeld() || window.timeOf(window.heldFrom) > logTime_ms - this.settings.decisionWait_ms) return false;
+    this.emitOldest(false);
+    return true;
   }
 
   /** The next record of the partition and its bytes by `unpack` (undefined where that failed), borrowed. Records before the replay's first are passed over. */
@@ -318,9 +336,7 @@ export class Sampler implements ItemVisitor {
     metrics.stage.drop('sampled_out', slots.length - kept - byPolicy - unnamed);
     metrics.stage.out += kept;
     if (kept === 0) return;
-    const bytes = unpack(record);
-    if (bytes === undefined) throw new Error(`record ${offset} could be unpacked once and not again`);
-    this.sink(this.gate.write(bytes, slots), kept, offset);
+    this.sink(this.gate.write(this.unpack(record), slots), kept, offset);
   }
 
   private decide(slot: number, serial: number, index: number, live: boolean, early: boolean): void {

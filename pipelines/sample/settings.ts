@@ -16,6 +16,7 @@ export type PolicySettings =
       readonly values: readonly string[];
       readonly enabledRegexMatching?: boolean;
       readonly invertMatch?: boolean;
+      /** Taken for the Collector's sake: patterns run over bytes and need no cache. */
       readonly cacheMaxSize?: number;
     }
   | {

@@ -1,6 +1,6 @@
 import { zstdCompressSync } from 'node:zlib';
 import type { PolicySettings, SamplerSettings } from '../../pipelines/sample/settings.ts';
-import type { SourceRecord } from '../../pipelines/sample/unpack.ts';
+import type { SourceRecord } from '../../pipelines/sample/source-record.ts';
 import { BASE_NS, traces, type SpanSpec } from '../kit/otlp.ts';
 
 /** mulberry32: [0, 1). */
@@ -42,7 +42,7 @@ export function record(offset: number, time_ms: number, spans: readonly TestSpan
     })),
   );
   const value = zstd ? zstdCompressSync(raw) : raw;
-  return { offset, time_ms, value, headers: { codec: zstd ? 'zstd' : 'none', items: spans.length, raw_bytes: raw.length }, spans };
+  return { offset, time_ms, value, headers: { format: 1, codec: zstd ? 'zstd' : 'none', items: spans.length, raw_bytes: raw.length }, spans };
 }
 
 /**

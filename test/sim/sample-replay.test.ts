@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { readNote } from '../../pipelines/sample/note.ts';
 import { Sampler } from '../../pipelines/sample/sampler.ts';
 import type { SamplerSettings } from '../../pipelines/sample/settings.ts';
-import { unpack } from '../../pipelines/sample/unpack.ts';
+import { decompress } from '../../pipelines/topic/record.ts';
 import { randomLog, randomSettings, seeded, type TestRecord } from '../sample/random-log.ts';
 
 const SEEDS = Number(process.env['SIM_SEEDS'] ?? 1500);
@@ -33,17 +33,17 @@ class Sampled {
 
 function oneGo(settings: SamplerSettings, log: readonly TestRecord[]): { sampled: Sampled; sampler: Sampler } {
   const sampled = new Sampled();
-  const sampler = new Sampler(settings, sampled.sink);
-  for (const record of log) sampler.push(record, unpack(record));
+  const sampler = new Sampler({ settings, sink: sampled.sink, unpack: decompress });
+  for (const record of log) sampler.push(record, decompress(record));
   sampler.tick(log.at(-1)!.time_ms + AFTER_ALL_MS);
   return { sampled, sampler };
 }
 
 function slowly(settings: SamplerSettings, log: readonly TestRecord[], random: () => number): Sampled {
   const sampled = new Sampled();
-  const sampler = new Sampler(settings, sampled.sink, 7);
+  const sampler = new Sampler({ settings, sink: sampled.sink, unpack: decompress, hashSeed: 7 });
   for (const [index, record] of log.entries()) {
-    sampler.push(record, unpack(record));
+    sampler.push(record, decompress(record));
     const room_ms = (log[index + 1]?.time_ms ?? record.time_ms) - record.time_ms;
     if (random() < 0.5) sampler.tick(record.time_ms + Math.floor(random() * (room_ms + 1)));
     if (random() < 0.3) sampler.note(NOTE_CHARACTERS_MAX);
@@ -61,13 +61,13 @@ interface Crashes {
 function withCrashes(settings: SamplerSettings, log: readonly TestRecord[], random: () => number, seen: Crashes): Sampled {
   const sampled = new Sampled();
   let committed: { offset: number; note: string; outputs: number } | undefined;
-  let sampler = new Sampler(settings, sampled.sink);
+  let sampler = new Sampler({ settings, sink: sampled.sink, unpack: decompress });
   const crash = 0.02 + random() * 0.1;
   let left = CRASHES_MAX;
   const commit = 0.05 + random() * 0.4;
   for (let index = 0; index < log.length;) {
     const record = log[index++]!;
-    sampler.push(record, unpack(record));
+    sampler.push(record, decompress(record));
     if (random() < 0.3) {
       const next_ms = log[index]?.time_ms ?? record.time_ms;
       sampler.tick(record.time_ms + Math.floor(random() * (next_ms - record.time_ms + 1)));
@@ -82,7 +82,7 @@ function withCrashes(settings: SamplerSettings, log: readonly TestRecord[], rand
       // Appends after the last commit may or may not have become durable; those before it are.
       const durable = (committed?.outputs ?? 0) + Math.floor(random() * (sampled.outputs.length - (committed?.outputs ?? 0) + 1));
       sampled.outputs.length = sampled.sequences.length = durable;
-      sampler = new Sampler(settings, sampled.sink, 3);
+      sampler = new Sampler({ settings, sink: sampled.sink, unpack: decompress, hashSeed: 3 });
       index = 0;
       if (committed !== undefined) {
         const note = readNote(committed.note)!;
@@ -127,6 +127,11 @@ test('the same log in one go, slowly, and with crashes at random commits gives t
     }
   }
   // The simulation must have met what it is for.
-  assert.ok(outputs > SEEDS && repeats > 0 && early > 0 && late > 0 && seen.crashes > SEEDS && seen.notedLives > 0, JSON.stringify({ outputs, repeats, early, late, seen }));
-  console.log(`${SEEDS} seeds: ${outputs} outputs, ${seen.crashes} crashes, ${seen.notedLives} noted lives, ${repeats} repeats, ${early} early decisions, ${late} late spans`);
+  assert.ok(
+    outputs > SEEDS && repeats > 0 && early > 0 && late > 0 && seen.crashes > SEEDS && seen.notedLives > 0,
+    JSON.stringify({ outputs, repeats, early, late, seen }),
+  );
+  console.log(
+    `${SEEDS} seeds: ${outputs} outputs, ${seen.crashes} crashes, ${seen.notedLives} noted lives, ${repeats} repeats, ${early} early decisions, ${late} late spans`,
+  );
 });

@@ -8,7 +8,7 @@ import { ConsistentProbability, SaltedProbability } from './chance.ts';
 import { Layout, type DecisionMoment, type Policy } from './policy.ts';
 import { RateLimit } from './rate-limit.ts';
 import { AlwaysSample, Latency, SpanCount, StatusCode } from './shape.ts';
-import { MatchesRegex, OneOfTexts } from './text.ts';
+import { MatchesPattern, OneOfTexts } from './text.ts';
 
 const POLICIES_MAX = 1000;
 
@@ -124,10 +124,7 @@ class Compiler {
         return salt === '' ? new ConsistentProbability(probability, layout) : new SaltedProbability(probability, salt);
       }
       case 'string_attribute': {
-        const test =
-          settings.enabledRegexMatching === true
-            ? new MatchesRegex(settings.values, settings.cacheMaxSize ?? 0)
-            : new OneOfTexts(settings.values);
+        const test = settings.enabledRegexMatching === true ? new MatchesPattern(settings.values) : new OneOfTexts(settings.values);
         return new Attribute(settings.key, test, settings.invertMatch ?? false, layout);
       }
       case 'numeric_attribute':

@@ -1,0 +1,63 @@
+import type { SampleMetrics } from '../pipelines/sample/metrics.ts';
+import type { Sample } from './observe.ts';
+import type { SampleRoleSettings } from './sample.ts';
+
+/** What a scrape shows of a sample stage beside its span counts. */
+export function sampleSamples(settings: SampleRoleSettings, sum: SampleMetrics, unreadable: number): Sample[] {
+  const stage = settings.group;
+  const counter = (name: string, help: string, value: number, labels: Record<string, string> = {}): Sample => ({
+    name: `tailrace_sample_${name}_total`,
+    help,
+    kind: 'counter',
+    labels: { stage, ...labels },
+    value,
+  });
+  const gauge = (name: string, help: string, value: number): Sample => ({
+    name: `tailrace_sample_${name}`,
+    help,
+    kind: 'gauge',
+    labels: { stage },
+    value,
+  });
+  const samples = [counter('unreadable_records', 'Records of the log that cannot be read. Anything above 0 is lost data.', unreadable)];
+  const { tail } = settings;
+  if (tail === undefined) return samples;
+  for (const [index, policy] of tail.sampler.policies.entries()) {
+    samples.push(
+      counter(
+        'policy_traces',
+        'Traces that a policy decided: the first that kept it, or the one that dropped it.',
+        sum.tracesByPolicy[index] ?? 0,
+        {
+          policy: policy.name,
+          decision: policy.type === 'drop' ? 'dropped' : 'kept',
+        },
+      ),
+    );
+  }
+  return [
+    ...samples,
+    counter('new_traces', 'Traces that began.', sum.tracesNew),
+    counter('traces', 'Traces decided.', sum.tracesKept, { decision: 'kept' }),
+    counter('traces', 'Traces decided.', sum.tracesDropped, { decision: 'dropped' }),
+    counter('late_spans', 'Spans that came after the decision on their trace and followed it.', sum.lateKept, { decision: 'kept' }),
+    counter('late_spans', 'Spans that came after the decision on their trace and followed it.', sum.lateDropped, { decision: 'dropped' }),
+    counter('early_traces', 'Traces decided before decision_wait was over, because a limit was reached.', sum.earlyTraces),
+    counter('early_records', 'Records emitted before decision_wait was over, because a limit was reached.', sum.earlyRecords),
+    counter(
+      'forgotten_early_records',
+      'Records whose traces were forgotten before late_wait was over, because traces_max was reached.',
+      sum.forgottenEarly,
+    ),
+    counter(
+      'note_overflows',
+      'Commits whose note could not hold all that a restart needs: decisions may differ after a crash.',
+      sum.noteOverflow,
+    ),
+    gauge('held_bytes', 'Bytes of records that wait for a decision, against held_bytes_max for each partition.', sum.heldBytes),
+    gauge('held_records', 'Records that wait for a decision.', sum.heldRecords),
+    gauge('remembered_records', 'Records that the sampler remembers for a restart.', sum.records),
+    gauge('trace_slots', 'Traces in memory.', sum.slots),
+    gauge('trace_slots_allocated', 'Traces that the memory taken so far has room for.', sum.slotsAllocated),
+  ];
+}
