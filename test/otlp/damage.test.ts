@@ -158,21 +158,16 @@ test('every fixture, whole, passes through everything', () => {
 
 test('every fixture truncated at every byte is refused', () => {
   let cases = 0;
-  for (const { file, signal, bytes } of fixtures) {
-    const { validator, splitter } = tools[signal];
-    for (let length = 1; length < bytes.length; length++) {
-      const part = bytes.subarray(0, length);
-      assert.ok(
-        refused(() => validator.check(part, NOW_MS)),
-        `${file} at ${length}`,
-      );
-      assert.ok(
-        refused(() => splitter.split(part, () => undefined)),
-        `${file} at ${length}`,
-      );
-      cases++;
+  withoutStacks(() => {
+    for (const { file, signal, bytes } of fixtures) {
+      const { validator } = tools[signal];
+      for (let length = 1; length < bytes.length; length++) {
+        const part = bytes.subarray(0, length);
+        if (!refused(() => validator.check(part, NOW_MS))) assert.fail(`${file} at ${length}`);
+        cases++;
+      }
     }
-  }
+  });
   assert.ok(cases > 100_000);
 });
 
