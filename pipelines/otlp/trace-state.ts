@@ -230,8 +230,8 @@ function findSub(bytes: Buffer, start: number, stop: number, key: Buffer): boole
   return false;
 }
 
-/** Hex digits bytes[start, stop), at least `digits_min` and at most 14, as the upper digits of 56 bits. */
-function readHex(bytes: Buffer, start: number, stop: number, digits_min: number, into: ThresholdView): boolean {
+/** Hex digits bytes[start, stop), at least `digits_min` and at most 14, as the upper digits of 56 bits. False, and `into` untouched, for anything else. */
+export function readHex(bytes: Buffer, start: number, stop: number, digits_min: number, into: ThresholdView): boolean {
   const digits = stop - start;
   if (digits < digits_min || digits > DIGITS) return false;
   let hi = 0;
@@ -246,7 +246,8 @@ function readHex(bytes: Buffer, start: number, stop: number, digits_min: number,
   return true;
 }
 
-function writeHex(writer: Writer, value: ThresholdView, digits_min: number): void {
+/** Appends the hex digits of a threshold below 2^56, at least `digits_min`, trailing zeros left out. */
+export function writeHex(writer: Writer, value: ThresholdView, digits_min: number): void {
   const from = writer.length;
   let length = digits_min;
   for (let i = 0; i < DIGITS; i++) {

@@ -12,6 +12,6 @@ import type { StageCounters } from '../base/counters.ts';
 export interface Processor {
   readonly name: string;
   readonly counters: StageCounters;
-  /** @throws Malformed when the bytes do not follow the wire format; items counted before that stay counted as dropped{malformed}. */
+  /** @throws Malformed when the bytes do not follow the wire format; nothing of them is counted then. */
   process(bytes: Buffer): Buffer;
 }
