@@ -1,7 +1,16 @@
 import { StageCounters } from '../base/counters.ts';
 import { VALUE_DOUBLE, VALUE_INT, VALUE_STRING } from '../otlp/attributes.ts';
 import { LogRecordView } from '../otlp/log-record.ts';
-import { ThresholdView, atLeast, keepsNothing, probabilityOf, randomnessOfTraceId, readHex, thresholdFromProbability, writeHex } from '../otlp/trace-state.ts';
+import {
+  ThresholdView,
+  atLeast,
+  keepsNothing,
+  probabilityOf,
+  randomnessOfTraceId,
+  readHex,
+  thresholdFromProbability,
+  writeHex,
+} from '../otlp/trace-state.ts';
 import { Cursor } from '../wire/cursor.ts';
 import type { Writer } from '../wire/writer.ts';
 import { AttributeEdit, FROM_SCRATCH, copyWithout } from './attribute-edit.ts';
@@ -84,7 +93,8 @@ export class LogSampler implements Processor, ItemHandler {
     const { value } = this;
     let number = Number.NaN;
     if (value.kind === VALUE_INT || value.kind === VALUE_DOUBLE) number = toNumber(value);
-    else if (value.kind === VALUE_STRING && value.stop > value.start) number = Number(value.bytes.toString('latin1', value.start, value.stop));
+    else if (value.kind === VALUE_STRING && value.stop > value.start)
+      number = Number(value.bytes.toString('latin1', value.start, value.stop));
     return number >= 0 ? Math.min(number, 100) : own;
   }
 

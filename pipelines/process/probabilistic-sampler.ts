@@ -47,7 +47,11 @@ export interface ProbabilisticSamplerSettings {
 }
 
 /** Keeps a share of spans or log records, the same for all of a trace on every replica. @throws OperatorError */
-export function createProbabilisticSampler(settings: ProbabilisticSamplerSettings, signal: Signal, name = 'probabilistic_sampler'): Processor {
+export function createProbabilisticSampler(
+  settings: ProbabilisticSamplerSettings,
+  signal: Signal,
+  name = 'probabilistic_sampler',
+): Processor {
   const { samplingPercentage: percentage, samplingPrecision: precision } = settings;
   if (!(percentage >= 0)) throw new OperatorError(`${name}: sampling_percentage is ${percentage}`, 'write a number from 0 to 100');
   if (!Number.isInteger(precision) || precision < 1 || precision > 14) {
@@ -60,6 +64,9 @@ export function createProbabilisticSampler(settings: ProbabilisticSamplerSetting
 const TRACE_STATE = 3;
 const PRIORITY = Buffer.from('sampling.priority');
 const ALWAYS = new ThresholdView();
+
+/** Whether a span has a randomness to go by, and an arriving threshold that agrees with it. */
+type Randomness = 'usable' | 'missing' | 'contradicted';
 
 class SpanSampler implements Processor, ItemHandler {
   readonly name: string;
@@ -99,42 +106,42 @@ class SpanSampler implements Processor, ItemHandler {
   decide(bytes: Buffer, start: number, stop: number): Verdict {
     const priority = this.priorityOf(this.span.parse(bytes, start, stop));
     if (priority === 0) return DROP;
-    const consistent = this.readRandomness();
-    if (!consistent) {
+    const randomness = this.readRandomness();
+    if (randomness !== 'usable') {
       if (this.failClosed && priority === undefined) return DROP;
-      return this.arrivesWithThreshold() ? REWRITE : KEEP;
+      return randomness === 'contradicted' ? REWRITE : KEEP;
     }
-    if (priority === undefined && !this.passes()) return DROP;
-    return REWRITE;
+    return priority === undefined && !this.passes() ? DROP : REWRITE;
   }
 
   /** The span with `ot=th` (and `rv` where the hash gave the randomness) in its trace state; other fields as they stand. */
   rewrite(bytes: Buffer, start: number, stop: number, _scope: ItemScope, out: Writer): void {
     const { span } = this;
     const priority = this.priorityOf(span.parse(bytes, start, stop));
-    const consistent = this.readRandomness();
+    const usable = this.readRandomness() === 'usable';
     copyWithout(out, this.cursor, bytes, start, stop, TRACE_STATE);
-    // A threshold that contradicts the randomness says nothing true, so it is taken out (specification: "th" of an inconsistent span).
+    // A threshold that contradicts the randomness says nothing true, so it is taken out.
     let threshold: ThresholdView | undefined;
-    if (consistent) {
+    if (usable) {
       if (priority === undefined) this.passes();
       threshold = priority === undefined ? this.threshold : ALWAYS;
     }
-    const explicit = consistent && this.mode === 'hash_seed' ? this.randomness : undefined;
+    const explicit = usable && this.mode === 'hash_seed' ? this.randomness : undefined;
     writeTraceStateField(out, bytes, span.traceStateStart, span.traceStateStop, threshold, explicit);
   }
 
-  /** Fills `randomness` and tells whether the span can be sampled by it: it has some, and its arriving threshold agrees. */
-  private readRandomness(): boolean {
+  /** Fills `randomness`. */
+  private readRandomness(): Randomness {
     const { span, randomness } = this;
     if (this.mode === 'hash_seed') {
       // Whoever wrote th or rv samples by the specification; a hash beside it would contradict.
-      if (this.arrivesWithThreshold() || readRandomness(span.bytes, span.traceStateStart, span.traceStateStop, randomness)) return false;
+      if (this.arrivesWithThreshold() || readRandomness(span.bytes, span.traceStateStart, span.traceStateStop, randomness))
+        return 'missing';
       fnv14Randomness(span.bytes, span.traceIdStart, span.traceIdStop, this.seed, randomness);
-      return true;
+      return 'usable';
     }
-    if (!randomnessOf(span, randomness)) return false;
-    return !this.arrivesWithThreshold() || atLeast(randomness, this.arriving);
+    if (!randomnessOf(span, randomness)) return 'missing';
+    return !this.arrivesWithThreshold() || atLeast(randomness, this.arriving) ? 'usable' : 'contradicted';
   }
 
   private arrivesWithThreshold(): boolean {
@@ -158,7 +165,8 @@ class SpanSampler implements Processor, ItemHandler {
     const value = this.value.setAny(span.bytes, span.attributes.valueStart(index), span.attributes.valueStop(index));
     let number = Number.NaN;
     if (value.kind === VALUE_INT || value.kind === VALUE_DOUBLE) number = toNumber(value);
-    else if (value.kind === VALUE_STRING && value.stop > value.start) number = Number(value.bytes.toString('latin1', value.start, value.stop));
+    else if (value.kind === VALUE_STRING && value.stop > value.start)
+      number = Number(value.bytes.toString('latin1', value.start, value.stop));
     else if (value.kind === VALUE_EMPTY) return undefined;
     if (number === 0) return 0;
     return number > 0 ? 1 : undefined;
