@@ -2,7 +2,7 @@ import type { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import { Random } from './generate-random.ts';
 
 /** What the serializer takes: @opentelemetry/sdk-trace's ReadableSpan. Plain objects do; no SDK runs here. */
-export type ReadableSpan = Parameters<typeof ProtobufTraceSerializer.serializeRequest>[0][number];
+type ReadableSpan = Parameters<typeof ProtobufTraceSerializer.serializeRequest>[0][number];
 type Resource = ReadableSpan['resource'];
 
 export interface MeshSettings {
@@ -22,8 +22,8 @@ export interface MeshTrace {
   readonly duration_ns: number;
 }
 
-export const SLOW_MS_MIN = 1000;
-export const FAST_MS_MAX = 400;
+const SLOW_MS_MIN = 1000;
+const FAST_MS_MAX = 400;
 
 // Members of @opentelemetry/api's enums, by number: that package is the serializer's, not ours. Kinds count from 0 (INTERNAL); the serializer adds one.
 /* oxlint-disable typescript/no-unsafe-enum-assignment */

@@ -5,9 +5,9 @@ import { ABSENT, type SpanFields } from './span-fields.ts';
 
 /** The Collector's names of the dimensions that every span has (connector/spanmetricsconnector, connector.go). */
 export const SERVICE_NAME = 'service.name';
-export const SPAN_NAME = 'span.name';
-export const SPAN_KIND = 'span.kind';
-export const STATUS_CODE = 'status.code';
+const SPAN_NAME = 'span.name';
+const SPAN_KIND = 'span.kind';
+const STATUS_CODE = 'status.code';
 
 export interface Dimension {
   /** Key of a span attribute or, where the span has none, of a resource attribute. */

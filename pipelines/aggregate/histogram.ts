@@ -23,7 +23,7 @@ export interface PointFields {
 export const HISTOGRAM_FIELDS: PointFields = { attributes: 9, exemplars: 8, min: 11, max: 12 };
 
 export const METRIC_SUM = 7;
-export const METRIC_HISTOGRAM = 9;
+const METRIC_HISTOGRAM = 9;
 export const METRIC_EXPONENTIAL_HISTOGRAM = 10;
 
 /**
