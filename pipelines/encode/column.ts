@@ -149,14 +149,18 @@ export class IndexList {
     out.reserve(this.count * width);
     const { bytes } = out;
     let at = out.length;
-    for (let i = 0; i < this.count; i++) {
-      const value = this.values[i]!;
-      bytes[at++] = value;
-      if (width === 1) continue;
-      bytes[at++] = value >>> 8;
-      if (width === 2) continue;
-      bytes[at++] = value >>> 16;
-      bytes[at++] = value >>> 24;
+    const { values, count } = this;
+    if (width === 1) {
+      for (let i = 0; i < count; i++) bytes[at++] = values[i]!;
+    } else {
+      for (let i = 0; i < count; i++) {
+        const value = values[i]!;
+        bytes[at++] = value;
+        bytes[at++] = value >>> 8;
+        if (width === 2) continue;
+        bytes[at++] = value >>> 16;
+        bytes[at++] = value >>> 24;
+      }
     }
     out.length = at;
   }

@@ -6,7 +6,7 @@ import { createEncoder } from '../../pipelines/encode/encoder.ts';
 import type { Signal } from '../../pipelines/otlp/walk.ts';
 
 const FIXTURES = new URL('../fixtures/envoy/', import.meta.url);
-const ROUNDS = 400;
+const ROUNDS = 150;
 /** What adding a span, record or point may leave on the JavaScript heap, on average. An object, string or closure an item would be more. */
 const ITEM_BYTES_MAX = 8;
 
