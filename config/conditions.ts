@@ -1,6 +1,6 @@
 import { compileCondition } from '../pipelines/process/condition.ts';
 import { ConditionError } from '../pipelines/process/condition-error.ts';
-import type { ConditionContext } from '../pipelines/process/ottl-paths.ts';
+import type { ConditionContext } from '../pipelines/process/ottl-value.ts';
 import type { FilterConfig } from './schema-components.ts';
 import type { Path, Source } from './source.ts';
 

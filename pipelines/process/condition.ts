@@ -2,7 +2,7 @@ import type { SpanView } from '../otlp/span.ts';
 import { Item } from './item.ts';
 import { compileNode, type Test } from './ottl-compile.ts';
 import { parseCondition } from './ottl-parser.ts';
-import type { ConditionContext } from './ottl-paths.ts';
+import type { ConditionContext } from './ottl-value.ts';
 import type { ItemScope } from './scope.ts';
 
 /**

@@ -6,7 +6,7 @@ import type { Writer } from '../wire/writer.ts';
 import { compileCondition, type Condition } from './condition.ts';
 import { Item } from './item.ts';
 import { DROP, ItemPass, KEEP, REWRITE, type ItemHandler, type Verdict } from './item-pass.ts';
-import type { ConditionContext } from './ottl-paths.ts';
+import type { ConditionContext } from './ottl-value.ts';
 import type { Processor } from './processor.ts';
 import type { ItemScope } from './scope.ts';
 

@@ -15,7 +15,7 @@ import { Cursor } from '../wire/cursor.ts';
 import type { Writer } from '../wire/writer.ts';
 import { AttributeEdit, FROM_SCRATCH, copyWithout } from './attribute-edit.ts';
 import { DROP, ItemPass, KEEP, REWRITE, type ItemHandler, type Verdict } from './item-pass.ts';
-import type { ProbabilisticSamplerSettings } from './probabilistic-sampler.ts';
+import type { ProbabilisticSamplerSettings } from './sampler-settings.ts';
 import type { Processor } from './processor.ts';
 import { fnv14Randomness, fnv14Threshold } from './sampling-hash.ts';
 import type { ItemScope } from './scope.ts';

@@ -4,7 +4,8 @@ import type { Item } from './item.ts';
 import { OTTL_ENUMS } from './ottl-enums.ts';
 import { compileCall } from './ottl-functions.ts';
 import type { CompareOp, ConditionNode, ValueNode } from './ottl-parser.ts';
-import { compilePath, type CompiledValue, type ConditionContext, type ValueType } from './ottl-paths.ts';
+import { compilePath } from './ottl-paths.ts';
+import type { CompiledValue, ConditionContext, ValueType } from './ottl-value.ts';
 import { Slot, compareSlots } from './slot.ts';
 
 /** Decides one item. Closures are made here, once; running one allocates nothing but what the functions' own notes say. */

@@ -13,7 +13,7 @@ import { SPAN_ID_BYTES, TRACE_ID_BYTES } from '../otlp/span.ts';
 import { Cursor, WIRE_LEN, i64ToNumber } from '../wire/cursor.ts';
 import { ConditionError, didYouMean } from './condition-error.ts';
 import type { CallNode } from './ottl-parser.ts';
-import type { CompiledValue, ConditionContext, Load, ValueType } from './ottl-paths.ts';
+import type { CompiledValue, ConditionContext, Load, ValueType } from './ottl-value.ts';
 import { PatternError } from './pattern-parser.ts';
 import { BytesPattern } from './bytes-pattern.ts';
 import { Slot, compareSlots } from './slot.ts';

@@ -2,7 +2,7 @@ import { VALUE_ARRAY, VALUE_KVLIST, sameBytes } from '../otlp/attributes.ts';
 import type { SpanView } from '../otlp/span.ts';
 import { Cursor, WIRE_LEN } from '../wire/cursor.ts';
 import type { Key } from './ottl-parser.ts';
-import type { Load } from './ottl-paths.ts';
+import type { Load } from './ottl-value.ts';
 import type { Slot } from './slot.ts';
 
 /** Follows keys into maps and lists. What is not there, or is no map or list, is nil. */

@@ -5,23 +5,10 @@ import { ConditionError, didYouMean } from './condition-error.ts';
 import type { Item } from './item.ts';
 import { SPAN_KIND_NAMES } from './ottl-enums.ts';
 import type { Key, PathNode } from './ottl-parser.ts';
+import type { CompiledValue, ConditionContext, Load, ValueType } from './ottl-value.ts';
 import { descending, loadTraceStateMember } from './ottl-keys.ts';
 import { Slot } from './slot.ts';
 import { valueText } from './value-text.ts';
-
-/** The item that a condition is about (Collector: OTTL contexts). */
-export type ConditionContext = 'span' | 'spanevent' | 'log' | 'metric';
-/** `any`: known only at run time, as an attribute's value is. */
-export type ValueType = 'nil' | 'bool' | 'int' | 'double' | 'string' | 'bytes' | 'any';
-/** Fills a slot of its own from the item and returns it. Valid until the same load runs again. */
-export type Load = (item: Item) => Slot;
-
-export interface CompiledValue {
-  readonly type: ValueType;
-  readonly load: Load;
-  /** Set for a literal: its value never changes. */
-  readonly constant?: Slot;
-}
 
 type Bind = (item: Item, slot: Slot) => void;
 /** `bind` reads a field; `attributes` a list that needs a key; `any` an AnyValue that may have keys. */
