@@ -33,6 +33,7 @@ const RESTART_DELAY_MS_MAX = 10_000;
 /** A child that ran this long was well: the delay begins anew. */
 const WELL_MS = 60_000;
 const STOP_MS = 15_000;
+const STDERR_CHARACTERS_MAX = 4_000;
 
 /**
  * Starts ClickHouse in a process of its own (a crash of the engine must not take the receiver along) and keeps it running.
@@ -67,8 +68,9 @@ async function spawnChild(options: EmbeddedClickhouseOptions, port: number): Pro
   const child = fork(program, [options.directory, options.host, String(port)], {
     execArgv: [],
     env: { ...process.env, UV_THREADPOOL_SIZE: THREADS },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
+  const said = new Stderr(child);
   const exited = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
     child.once('error', (error) => resolve(error.message));
@@ -77,9 +79,34 @@ async function spawnChild(options: EmbeddedClickhouseOptions, port: number): Pro
     new Promise<ChildMessage>((resolve) => child.once('message', (message) => resolve(message as ChildMessage))),
     exited.then((how): ChildMessage => ({ type: 'failed', code: 'exited', message: `its process ended with ${how}` })),
   ]);
-  if (answer.type === 'ready') return { child, port: answer.port, exited };
+  if (answer.type === 'ready') {
+    said.passOn(options.log);
+    return { child, port: answer.port, exited };
+  }
   await exited;
-  throw asOperatorError(answer, options);
+  throw asOperatorError({ code: answer.code, message: `${answer.message} ${said.text()}` }, options);
+}
+
+/** What the engine itself prints: the reason, where it does not start; later, lines for the log. */
+class Stderr {
+  private kept = '';
+  private log: Log | undefined;
+
+  constructor(child: ChildProcess) {
+    child.stderr?.setEncoding('utf8');
+    child.stderr?.on('data', (chunk: string) => {
+      if (this.log === undefined) this.kept = (this.kept + chunk).slice(-STDERR_CHARACTERS_MAX);
+      else if (chunk.trim() !== '') this.log.warn({ message: chunk.trim() }, 'the embedded ClickHouse says');
+    });
+  }
+
+  text(): string {
+    return this.kept.trim();
+  }
+
+  passOn(log: Log): void {
+    this.log = log;
+  }
 }
 
 function asOperatorError(failed: { code: string; message: string }, options: EmbeddedClickhouseOptions): OperatorError {
@@ -93,9 +120,9 @@ function asOperatorError(failed: { code: string; message: string }, options: Emb
       `cannot listen on ${options.host}:${options.port} for SQL: ${failed.message}`,
       'Set another host or port under `clickhouse:` in the configuration.',
     );
-  if (/lock|another|in use|already/i.test(failed.message))
+  if (failed.message.includes('Cannot lock file'))
     return new OperatorError(
-      `the data folder ${options.directory} is used by another process (${failed.message.trim()})`,
+      `the data folder ${options.directory} is used by another process`,
       'Stop the other tailrace first, or give this one a data folder of its own.',
     );
   return new OperatorError(
