@@ -51,9 +51,13 @@ export class EmbeddedReader implements Reader {
     this.partitions = partitions;
   }
 
-  /** Begins to deliver. Called once. */
-  start(): void {
-    this.loops = Promise.allSettled(this.partitions.map((partition) => this.run(partition)));
+  /** Takes the partitions; resolves when the consumer has said for each where to begin. Records come when the caller has had its turn. Called once. */
+  async start(): Promise<void> {
+    const starts = this.partitions.map((partition) => this.assign(partition));
+    const joined = Promise.allSettled(starts);
+    const begin = this.nextTurn(joined);
+    this.loops = Promise.allSettled(this.partitions.map((partition, index) => this.run(partition, starts[index]!, begin)));
+    await joined;
   }
 
   async commit(topic: string, partition: number, offset: number, note: string): Promise<void> {
@@ -93,9 +97,15 @@ export class EmbeddedReader implements Reader {
     }
   }
 
-  private async run(partition: Partition): Promise<void> {
+  private async nextTurn(joined: Promise<unknown>): Promise<void> {
+    await joined;
+    await turn();
+  }
+
+  private async run(partition: Partition, start: Promise<number>, begin: Promise<void>): Promise<void> {
     try {
-      const from = await this.assign(partition);
+      const from = await start;
+      await begin;
       await this.deliver(partition, from, this.options.consumer);
     } catch (error) {
       // While stopping, whoever stops hears of it.

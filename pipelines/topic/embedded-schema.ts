@@ -95,7 +95,8 @@ export function openForReading(file: string): DatabaseSync {
   });
 }
 
-function guarded<T>(file: string, open: () => T): T {
+/** What opening throws is for a person to read. @throws OperatorError */
+export function guarded<T>(file: string, open: () => T): T {
   try {
     return open();
   } catch (error) {

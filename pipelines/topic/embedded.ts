@@ -7,6 +7,7 @@ import { WriteQueue } from './embedded-queue.ts';
 import { RecordReads } from './embedded-read.ts';
 import { EmbeddedReader, type Partition, type ReaderHost } from './embedded-reader.ts';
 import {
+  guarded,
   loadCommitted,
   loadFloor_ms,
   loadPartitions,
@@ -51,6 +52,7 @@ export interface EmbeddedTopicsSettings {
   readonly retentionEvery_ms?: number;
 }
 
+const FILE = 'log.sqlite';
 const MIB = 2 ** 20;
 // A floor this far ahead of the clock is a clock that was wrong once, and worth a line: log time stands still until then.
 const FLOOR_AHEAD_WARN_MS = 60_000;
@@ -59,7 +61,7 @@ const FLOOR_AHEAD_WARN_MS = 60_000;
 export async function openEmbeddedTopics(settings: EmbeddedTopicsSettings): Promise<EmbeddedTopics> {
   const lock = lockDirectory(settings.directory);
   try {
-    return new EmbeddedTopics(settings, lock);
+    return guarded(join(settings.directory, FILE), () => new EmbeddedTopics(settings, lock));
   } catch (error) {
     lock.release();
     throw error;
@@ -80,6 +82,7 @@ export class EmbeddedTopics implements Topics {
   private readonly closing = new AbortController();
   private readonly retention: Promise<void>;
   private failure: Error | undefined;
+  private closed: Promise<void> | undefined;
   private readonly bytes_max: number;
   private readonly pendingBytes_max: number;
   private readonly recordBytes_max: number;
@@ -90,7 +93,7 @@ export class EmbeddedTopics implements Topics {
     this.bytes_max = settings.bytes_max ?? 10 * 1024 * MIB;
     this.pendingBytes_max = settings.pendingBytes_max ?? 64 * MIB;
     this.recordBytes_max = settings.recordBytes_max ?? 8 * MIB;
-    const file = join(settings.directory, 'log.sqlite');
+    const file = join(settings.directory, FILE);
     const { next, floor_ms } = this.load(file);
     this.reads = new RecordReads(openForReading(file), file);
     this.queue = new WriteQueue({
@@ -159,8 +162,7 @@ export class EmbeddedTopics implements Topics {
           await this.commit({ group, partitionId: id, offset: row?.offset ?? -1, note: row?.note ?? '', keepBehind_ms });
       }),
     );
-    // Its first call comes when the caller has the reader in hand.
-    setImmediate(() => reader.start());
+    await reader.start();
     return reader;
   }
 
@@ -178,6 +180,11 @@ export class EmbeddedTopics implements Topics {
 
   async close(): Promise<void> {
     if (this.readers.size > 0) throw new Error('stop the readers before the log');
+    this.closed ??= this.end();
+    await this.closed;
+  }
+
+  private async end(): Promise<void> {
     this.closing.abort();
     await this.retention;
     await this.queue.close();
