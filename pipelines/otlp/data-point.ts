@@ -158,7 +158,8 @@ export class DataPointView {
         this.timeHi = u32(this.bytes, cursor.start + 4);
         break;
       case VALUE_F64:
-        this.value = this.double(cursor);
+        cursor.expect(WIRE_I64);
+        this.value = this.bytes.readDoubleLE(cursor.start);
         break;
       case VALUE_I64:
         cursor.expect(WIRE_I64);
@@ -182,7 +183,8 @@ export class DataPointView {
         this.countHi = u32(this.bytes, cursor.start + 4);
         break;
       case SUM:
-        this.sum = this.double(cursor);
+        cursor.expect(WIRE_I64);
+        this.sum = this.bytes.readDoubleLE(cursor.start);
         break;
       case COUNTS:
         addFixed64(this.bucketCounts, cursor);
@@ -191,10 +193,12 @@ export class DataPointView {
         addFixed64(this.explicitBounds, cursor);
         break;
       case MIN:
-        this.min = this.double(cursor);
+        cursor.expect(WIRE_I64);
+        this.min = this.bytes.readDoubleLE(cursor.start);
         break;
       case MAX:
-        this.max = this.double(cursor);
+        cursor.expect(WIRE_I64);
+        this.max = this.bytes.readDoubleLE(cursor.start);
         break;
       case SCALE:
         cursor.expect(WIRE_VARINT);
@@ -215,11 +219,6 @@ export class DataPointView {
         this.quantiles.add(cursor.start, cursor.stop);
         break;
     }
-  }
-
-  private double(cursor: Cursor): number {
-    cursor.expect(WIRE_I64);
-    return this.bytes.readDoubleLE(cursor.start);
   }
 
   private clear(bytes: Buffer): void {
