@@ -79,11 +79,29 @@ const errorMode = z
 
 const attributeAction = z.strictObject({
   key: z.string().min(1).optional().describe('The attribute.'),
-  pattern: z.string().optional().describe('delete, hash: all attributes whose key matches.'),
-  action: z.enum(['insert', 'update', 'upsert', 'delete', 'hash', 'convert']).describe('What to do.'),
+  pattern: z.string().optional().describe('delete, hash: all attributes whose key matches this regular expression, beside `key`.'),
+  action: z
+    .enum(['insert', 'update', 'upsert', 'delete', 'hash', 'convert'])
+    .describe('insert where it is missing, update where it is there, upsert both, delete, hash (SHA-256), convert.'),
   value: z.union([z.string(), z.number(), z.boolean()]).optional().describe('insert, update, upsert: the value.'),
   from_attribute: z.string().optional().describe('insert, update, upsert: the attribute to copy from.'),
+  default_value: z.union([z.string(), z.number(), z.boolean()]).optional().describe('Taken where `from_attribute` is missing.'),
   converted_type: z.enum(['int', 'double', 'string']).optional().describe('convert: the type wanted.'),
+});
+
+const match = z.strictObject({
+  match_type: z.enum(['strict', 'regexp']).describe('How names and values are compared.'),
+  services: z.array(z.string()).optional().describe('service.name of the resource.'),
+  span_names: z.array(z.string()).optional().describe('Span names.'),
+  attributes: z
+    .array(
+      z.strictObject({
+        key: z.string().min(1).describe('The attribute.'),
+        value: z.union([z.string(), z.number(), z.boolean()]).optional().describe('Its value; without it, the attribute must be there.'),
+      }),
+    )
+    .optional()
+    .describe('All of these.'),
 });
 
 export const processors = {
@@ -102,10 +120,17 @@ export const processors = {
         .strictObject({ metric: conditions('a metric').optional() })
         .optional()
         .describe('For metrics.'),
+      trace_conditions: conditions('a span, or with `spanevent.` paths an event,').optional(),
+      log_conditions: conditions('a log record').optional(),
+      metric_conditions: conditions('a metric').optional(),
     })
     .describe('Drops what a condition describes.'),
   attributes: z
-    .strictObject({ actions: z.array(attributeAction).min(1).describe('In this order.') })
+    .strictObject({
+      include: match.optional().describe('Only items that match.'),
+      exclude: match.optional().describe('Not items that match.'),
+      actions: z.array(attributeAction).min(1).describe('In this order.'),
+    })
     .describe('Changes attributes of spans and log records.'),
   resource: z
     .strictObject({ attributes: z.array(attributeAction).min(1).describe('In this order.') })
@@ -114,9 +139,12 @@ export const processors = {
     .strictObject({
       sampling_percentage: z.number().min(0).max(100).describe('Share of traces kept, 0 to 100.'),
       mode: z
-        .enum(['proportional', 'hash_seed'])
+
+        .enum(['proportional', 'equalizing', 'hash_seed'])
         .default('proportional')
-        .describe('proportional: W3C consistent probability, marked on the span. hash_seed: by a hash of the trace id.'),
+        .describe(
+          'proportional: the share of what comes in (W3C consistent probability, marked on the span). equalizing: brings all to one probability. hash_seed: by a hash of the trace id.',
+        ),
       hash_seed: z.number().int().min(0).default(0).describe('hash_seed: draws other traces than the same percentage with another seed.'),
       sampling_precision: z.number().int().min(1).max(14).default(4).describe('Hex digits of the threshold written to the trace state.'),
       fail_closed: z.boolean().default(true).describe('Drops spans without usable randomness; otherwise keeps them.'),
@@ -155,6 +183,10 @@ export const connectors = {
         .strictObject({
           disable: z.boolean().default(false).describe('Only counts calls.'),
           unit: z.enum(['ms', 's']).default('ms').describe('Unit of the durations.'),
+          exponential: z
+            .strictObject({ max_size: z.number().int().min(2).max(16_384).default(160).describe('Buckets of a series; the scale adapts.') })
+            .optional()
+            .describe('Exponential histograms instead of explicit buckets.'),
           explicit: z
             .strictObject({
               buckets: z
@@ -192,14 +224,14 @@ export const connectors = {
         )
         .default([])
         .describe('Besides service.name, span.name, span.kind and status.code.'),
-      exclude_dimensions: z
-        .array(z.enum(['service.name', 'span.name', 'span.kind', 'status.code']))
-        .default([])
-        .describe('Of the four that are always there.'),
-      metrics_flush_interval: duration(
-        '15s',
-        'Length of a window, in log time. Must not exceed the wait that the sampler seeks back over.',
-      ),
+      exclude_dimensions: z.array(z.string()).default([]).describe('Of the four that are always there, or of `dimensions`.'),
+      exemplars: z
+        .strictObject({
+          enabled: z.boolean().default(false).describe('Trace ids beside the numbers.'),
+          max_per_data_point: z.number().int().min(1).max(100).default(5).describe('Per series and window.'),
+        })
+        .prefault({}),
+      metrics_flush_interval: duration('15s', 'Length of a window, in log time. '),
       aggregation_cardinality_limit: z
         .number()
         .int()
@@ -238,6 +270,9 @@ export const exporters = {
 export const componentSchemas = { receivers, processors, connectors, exporters };
 export type Section = keyof typeof componentSchemas;
 export type OtlpConfig = z.output<typeof receivers.otlp>;
+export type AttributesConfig = z.output<typeof processors.attributes>;
+export type ResourceConfig = z.output<typeof processors.resource>;
+export type MatchConfig = z.output<typeof match>;
 export type FilterConfig = z.output<typeof processors.filter>;
 export type AttributeActionConfig = z.output<typeof attributeAction>;
 export type ProbabilisticSamplerConfig = z.output<typeof processors.probabilistic_sampler>;

@@ -23,7 +23,11 @@ Example: tailrace plan config/tailrace.yaml
 `;
 
 export async function runCheck(argv: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({ args: argv, options: { help: { type: 'boolean', short: 'h' }, config: { type: 'string', multiple: true } }, allowPositionals: true });
+  const { values, positionals } = parseArgs({
+    args: argv,
+    options: { help: { type: 'boolean', short: 'h' }, config: { type: 'string', multiple: true } },
+    allowPositionals: true,
+  });
   if (values.help === true) {
     process.stdout.write(CHECK_USAGE);
     return 0;
@@ -57,7 +61,11 @@ function checkFile(file: string): boolean {
 }
 
 export async function runPlan(argv: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({ args: argv, options: { help: { type: 'boolean', short: 'h' }, config: { type: 'string' } }, allowPositionals: true });
+  const { values, positionals } = parseArgs({
+    args: argv,
+    options: { help: { type: 'boolean', short: 'h' }, config: { type: 'string' } },
+    allowPositionals: true,
+  });
   if (values.help === true) {
     process.stdout.write(PLAN_USAGE);
     return 0;
@@ -71,7 +79,8 @@ export async function runPlan(argv: string[]): Promise<number> {
 /** A checked file and its plan; warnings go to stderr. @throws OperatorError with every problem of a file that has errors */
 export function planOrExplain(file: string): { config: Config; plan: Plan } {
   const { config, problems } = loadConfig(file);
-  if (config === undefined) throw new OperatorError(`${file} has errors:\n${formatProblems(file, problems)}`, `tailrace check ${file} shows them again.`);
+  if (config === undefined)
+    throw new OperatorError(`${file} has errors:\n${formatProblems(file, problems)}`, `tailrace check ${file} shows them again.`);
   process.stderr.write(formatProblems(file, problems));
   return { config, plan: planPipelines(config) };
 }

@@ -25,16 +25,32 @@ interface Outcome {
 
 /** What did not come out as expected, one line each. Empty: the test passed. */
 export function runPipelineTest(plan: Plan, test: PipelineTest): string[] {
-  const stages = plan.sample.filter((stage) => stage.tail !== undefined && (test.pipeline === undefined || stage.name === `sample.${test.pipeline}`));
-  if (stages.length > 1) return [`several pipelines sample: say which one with \`pipeline:\` (${stages.map((stage) => stage.name.slice('sample.'.length)).join(', ')})`];
+  const stages = plan.sample.filter(
+    (stage) => stage.tail !== undefined && (test.pipeline === undefined || stage.name === `sample.${test.pipeline}`),
+  );
+  if (stages.length > 1)
+    return [
+      `several pipelines sample: say which one with \`pipeline:\` (${stages.map((stage) => stage.name.slice('sample.'.length)).join(', ')})`,
+    ];
   const stage = stages[0];
-  const branch = plan.ingest.find((one) => (stage === undefined ? one.signal === 'traces' && (test.pipeline === undefined || one.pipelines.includes(test.pipeline)) : one.topic === stage.topic));
+  const branch = plan.ingest.find((one) =>
+    stage === undefined
+      ? one.signal === 'traces' && (test.pipeline === undefined || one.pipelines.includes(test.pipeline))
+      : one.topic === stage.topic,
+  );
   if (branch === undefined) return ['there is no traces pipeline'];
   const outcomes = new Map<string, Outcome>();
   const before = processorsOf(branch.processors, 'traces');
   const after = processorsOf(stage?.tail?.processors ?? [], 'traces');
-  const collect = (bytes: Buffer): void => collectOutcomes(after.reduce((left, processor) => (left.length === 0 ? left : processor.process(left)), bytes), outcomes);
-  const sampler = stage?.tail === undefined ? undefined : new Sampler(samplerSettings(stage.tail.config), collect);
+  const collect = (bytes: Buffer): void =>
+    collectOutcomes(
+      after.reduce((left, processor) => (left.length === 0 ? left : processor.process(left)), bytes),
+      outcomes,
+    );
+  const sampler =
+    stage?.tail === undefined
+      ? undefined
+      : new Sampler({ settings: samplerSettings(stage.tail.config), sink: collect, unpack: (record) => record.value, hashSeed: 0 });
   let offset = 0;
   for (const span of test.spans.toSorted((a, b) => a.at - b.at)) {
     const bytes = before.reduce((left, processor) => (left.length === 0 ? left : processor.process(left)), encodeSpan(span, offset));
@@ -42,7 +58,10 @@ export function runPipelineTest(plan: Plan, test: PipelineTest): string[] {
     if (sampler === undefined) collect(bytes);
     else {
       const value = Buffer.from(bytes);
-      sampler.push({ offset, time_ms: START_MS + span.at, value, headers: { codec: 'none', items: 1, raw_bytes: value.length } }, value);
+      sampler.push(
+        { offset, time_ms: START_MS + span.at, value, headers: { format: 1, codec: 'none', items: 1, raw_bytes: value.length } },
+        value,
+      );
     }
     offset++;
   }
@@ -53,11 +72,19 @@ export function runPipelineTest(plan: Plan, test: PipelineTest): string[] {
 function compare(expected: PipelineTest['expect'][number], outcome: Outcome | undefined): string[] {
   const { trace, kept, policy, spans } = expected;
   if (kept !== (outcome !== undefined)) {
-    return [outcome === undefined ? `trace "${trace}" should be kept, and was dropped` : `trace "${trace}" should be dropped, and was kept${outcome.policy === undefined ? '' : ` by policy "${outcome.policy}"`}`];
+    return [
+      outcome === undefined
+        ? `trace "${trace}" should be kept, and was dropped`
+        : `trace "${trace}" should be dropped, and was kept${outcome.policy === undefined ? '' : ` by policy "${outcome.policy}"`}`,
+    ];
   }
   const wrong: string[] = [];
-  if (policy !== undefined && outcome?.policy !== policy) wrong.push(`trace "${trace}" should be kept by policy "${policy}", and was by ${outcome?.policy === undefined ? 'none' : `"${outcome.policy}"`}`);
-  if (spans !== undefined && (outcome?.spans ?? 0) !== spans) wrong.push(`trace "${trace}" should come out with ${spans} spans, and had ${outcome?.spans ?? 0}`);
+  if (policy !== undefined && outcome?.policy !== policy)
+    wrong.push(
+      `trace "${trace}" should be kept by policy "${policy}", and was by ${outcome?.policy === undefined ? 'none' : `"${outcome.policy}"`}`,
+    );
+  if (spans !== undefined && (outcome?.spans ?? 0) !== spans)
+    wrong.push(`trace "${trace}" should come out with ${spans} spans, and had ${outcome?.spans ?? 0}`);
   return wrong;
 }
 
@@ -114,7 +141,8 @@ function collectOutcomes(bytes: Buffer, outcomes: Map<string, Outcome>): void {
       const outcome = outcomes.get(id) ?? { spans: 0, policy: undefined };
       outcome.spans++;
       const at = span.attributes.find(bytes, POLICY_KEY);
-      if (at >= 0 && value.parse(bytes, span.attributes.valueStart(at), span.attributes.valueStop(at)).kind === VALUE_STRING) outcome.policy = bytes.toString('utf8', value.start, value.stop);
+      if (at >= 0 && value.parse(bytes, span.attributes.valueStart(at), span.attributes.valueStop(at)).kind === VALUE_STRING)
+        outcome.policy = bytes.toString('utf8', value.start, value.stop);
       outcomes.set(id, outcome);
     },
   });

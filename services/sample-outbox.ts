@@ -39,7 +39,7 @@ export class Outlet {
 
   /**
    * Takes a Data message of `items` items, borrowed, and adds its records to `to`: after the processors, cut to the size of
-   * a record. `sequence` says what it was made from; `part` 0 unless the maker cuts by itself.
+   * a record. `sequence` says what it was made from, `part` how many records of that sequence went before.
    */
   prepare(bytes: Buffer, items: number, sequence: number, part: number, to: Pending[]): void {
     const { counters } = this;
@@ -86,6 +86,8 @@ export class Outbox {
   private readonly partition: number;
   private readonly parts: OutboxParts;
   private readonly pending: Pending[] = [];
+  private sequence = -1;
+  private partNext = 0;
 
   constructor(outlet: Outlet, partition: number, parts: OutboxParts) {
     this.outlet = outlet;
@@ -93,9 +95,13 @@ export class Outbox {
     this.parts = parts;
   }
 
-  add(bytes: Buffer, items: number, sequence: number, part = 0): void {
+  /** Takes a Data message, borrowed. Messages of one sequence follow each other. */
+  add(bytes: Buffer, items: number, sequence: number): void {
     const before = this.pending.length;
-    this.outlet.prepare(bytes, items, sequence, part, this.pending);
+    if (sequence !== this.sequence) this.partNext = 0;
+    this.sequence = sequence;
+    this.outlet.prepare(bytes, items, sequence, this.partNext, this.pending);
+    this.partNext += this.pending.length - before;
     for (let at = before; at < this.pending.length; at++) this.bytes += this.pending[at]!.value.length;
   }
 

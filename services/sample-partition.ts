@@ -62,7 +62,7 @@ export class SamplePartition {
           });
     this.metrics = settings.spanMetrics.map((one, index) => {
       const outbox = new Outbox(parts.spanMetrics[index]!, partition, parts.outbox);
-      const stage = new SpanMetrics(one.settings, (bytes, metrics, windowEnd_ms, part) => outbox.add(bytes, metrics, windowEnd_ms, part));
+      const stage = new SpanMetrics(one.settings, (bytes, metrics, windowEnd_ms) => outbox.add(bytes, metrics, windowEnd_ms));
       return { stage, outbox, from_ms: 0 };
     });
   }

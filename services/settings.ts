@@ -1,6 +1,7 @@
 import type { LeafPolicyConfig, PolicyConfig } from '../config/schema-policies.ts';
 import type { OtlpConfig, SpanMetricsConfig, TailSamplingConfig } from '../config/schema-components.ts';
-import type { TailraceConfig } from '../config/schema.ts';
+import type { Plan, SampleStage } from '../config/plan.ts';
+import type { Config, TailraceConfig } from '../config/schema.ts';
 import { spanMetricsDefaults, type SpanMetricsSettings } from '../pipelines/aggregate/settings.ts';
 import { defaultValidateSettings, type ValidateSettings } from '../pipelines/otlp/validate-item.ts';
 import { admissionDefaults, type AdmissionSettings } from '../pipelines/receive/admission.ts';
@@ -9,10 +10,61 @@ import { httpDefaults, type HttpSettings } from '../pipelines/receive/http.ts';
 import type { TlsSettings } from '../pipelines/receive/tls.ts';
 import type { PolicySettings, SamplerSettings } from '../pipelines/sample/settings.ts';
 import { parseEndpoint } from './endpoint.ts';
+import { ingestDefaults, type IngestSettings } from './ingest.ts';
+import { processorsOf } from './processors.ts';
+import { sampleDefaults, type SampleRoleSettings } from './sample.ts';
 
 /** From what users write (Config) to what a room receives (Settings). */
 
-export function grpcSettings(id: string, config: OtlpConfig): GrpcSettings | undefined {
+/** What one receiver of the file needs: its endpoints and the branches of the plan that it feeds. */
+export function ingestSettings(id: string, config: Config, plan: Plan): IngestSettings {
+  const receiver = config.receivers.get(id) as OtlpConfig;
+  const { log, limits } = config.tailrace;
+  const grpc = grpcSettings(id, receiver);
+  const http = httpSettings(id, receiver);
+  return {
+    ...ingestDefaults,
+    ...(grpc === undefined ? {} : { grpc }),
+    ...(http === undefined ? {} : { http }),
+    admission: admissionSettings(config.tailrace),
+    limits: validateSettings(config.tailrace),
+    branches: plan.ingest
+      .filter((branch) => branch.receivers.includes(id))
+      .map(({ signal, topic, processors }) => ({ signal, topic, processors: processorsOf(processors, signal) })),
+    batch_bytes_max: log.batch_bytes,
+    linger_ms: log.linger,
+    record_bytes_max: log.record_bytes_max,
+    drainDeadline_ms: limits.drain_timeout,
+  };
+}
+
+export function sampleSettings(stage: SampleStage, { log }: TailraceConfig): SampleRoleSettings {
+  const { tail } = stage;
+  return {
+    ...sampleDefaults,
+    group: stage.name,
+    topic: stage.topic,
+    ...(tail === undefined
+      ? {}
+      : { tail: { sampler: samplerSettings(tail.config), topic: tail.topic, processors: processorsOf(tail.processors, 'traces') } }),
+    spanMetrics: stage.spanMetrics.map((one) => ({
+      settings: spanMetricsSettings(one.config),
+      topic: one.topic,
+      processors: processorsOf(one.processors, 'metrics'),
+    })),
+    record_bytes_max: log.record_bytes_max,
+  };
+}
+
+/** Topic → the groups that read it. */
+export function groupsOf(plan: Plan): Record<string, string[]> {
+  const groups: Record<string, string[]> = {};
+  for (const stage of plan.sample) (groups[stage.topic] ??= []).push(stage.name);
+  for (const stage of plan.write) for (const { topic } of stage.topics) (groups[topic] ??= []).push(stage.name);
+  return groups;
+}
+
+function grpcSettings(id: string, config: OtlpConfig): GrpcSettings | undefined {
   const grpc = config.protocols.grpc;
   if (grpc === undefined) return undefined;
   const age = grpc.keepalive.server_parameters;
@@ -26,7 +78,7 @@ export function grpcSettings(id: string, config: OtlpConfig): GrpcSettings | und
   };
 }
 
-export function httpSettings(id: string, config: OtlpConfig): HttpSettings | undefined {
+function httpSettings(id: string, config: OtlpConfig): HttpSettings | undefined {
   const http = config.protocols.http;
   if (http === undefined) return undefined;
   return {
@@ -50,27 +102,29 @@ function tlsSettings(tls: { cert_file: string; key_file: string; client_ca_file?
   };
 }
 
-export function admissionSettings({ limits }: TailraceConfig): AdmissionSettings {
+function admissionSettings({ limits }: TailraceConfig): AdmissionSettings {
   return { ...admissionDefaults, inFlight_bytes_max: limits.in_flight_bytes_max };
 }
 
-export function validateSettings({ limits }: TailraceConfig): ValidateSettings {
+function validateSettings({ limits }: TailraceConfig): ValidateSettings {
   return { ...defaultValidateSettings, attributesMax: limits.attributes_max };
 }
 
-export function spanMetricsSettings(config: SpanMetricsConfig): SpanMetricsSettings {
+function spanMetricsSettings(config: SpanMetricsConfig): SpanMetricsSettings {
   return {
     ...spanMetricsDefaults,
     interval_ms: config.metrics_flush_interval,
     namespace: config.namespace,
     histogram: {
       ...spanMetricsDefaults.histogram,
-      kind: config.histogram.disable ? 'none' : 'explicit',
+      kind: config.histogram.disable ? 'none' : config.histogram.exponential === undefined ? 'explicit' : 'exponential',
+      maxSize: config.histogram.exponential?.max_size ?? spanMetricsDefaults.histogram.maxSize,
       unit: config.histogram.unit,
       buckets_ms: config.histogram.explicit.buckets,
     },
     dimensions: config.dimensions.map(({ name, default: fallback }) => (fallback === undefined ? { name } : { name, default: fallback })),
     excludeDimensions: config.exclude_dimensions,
+    exemplarsPerPoint: config.exemplars.enabled ? config.exemplars.max_per_data_point : 0,
     cardinalityLimit: config.aggregation_cardinality_limit,
   };
 }

@@ -8,11 +8,17 @@ interface Command {
 }
 
 const commands: Record<string, Command> = {
-  standalone: { summary: 'run everything in one process: receive, sample, store, SQL', run: async (argv) => (await import('./standalone.ts')).runStandalone(argv) },
+  standalone: {
+    summary: 'run everything in one process: receive, sample, store, SQL',
+    run: async (argv) => (await import('./standalone.ts')).runStandalone(argv),
+  },
   check: { summary: 'check a pipeline file and run its tests', run: async (argv) => (await import('./check.ts')).runCheck(argv) },
   plan: { summary: 'print how a pipeline file is cut into stages', run: async (argv) => (await import('./check.ts')).runPlan(argv) },
   sql: { summary: 'ask the stored data a question', run: async (argv) => (await import('./sql.ts')).runSql(argv) },
-  generate: { summary: 'send traces of a service mesh, to try things out', run: async (argv) => (await import('./generate.ts')).runGenerate(argv) },
+  generate: {
+    summary: 'send traces of a service mesh, to try things out',
+    run: async (argv) => (await import('./generate.ts')).runGenerate(argv),
+  },
 };
 
 const USAGE = `Tailrace receives OpenTelemetry data, samples whole traces, makes metrics from spans and stores it all in ClickHouse.

@@ -1,0 +1,96 @@
+import type { WriteStage } from '../config/plan.ts';
+import type { Clock } from '../pipelines/base/clock.ts';
+import type { StageCounters } from '../pipelines/base/counters.ts';
+import type { Log } from '../pipelines/base/log.ts';
+import { createStore, storeDefaults } from '../pipelines/store/client.ts';
+import { migrate } from '../pipelines/store/migrate.ts';
+import type { Topics } from '../pipelines/topic/topic.ts';
+import { refusedDirectoryOf, startWrite, writeDefaults } from './write.ts';
+
+export interface ConnectedStore {
+  readonly counters: readonly StageCounters[];
+  outageSince_ms(): number | undefined;
+  stop(): Promise<void>;
+  readonly failed: Promise<never>;
+}
+
+const MIGRATE_RETRY_MS = [500, 15_000] as const;
+const HOUR_MS = 3_600_000;
+
+/** A store with its tables and its write role. Where ClickHouse is down the role starts once the tables could be made; ingest does not wait for it. */
+export async function connectStore(parts: {
+  stage: WriteStage;
+  url: string;
+  directory: string;
+  topics: Topics;
+  clock: Clock;
+  log: Log;
+}): Promise<ConnectedStore> {
+  const { stage, topics, clock, log } = parts;
+  const { config } = stage;
+  const settings = { ...storeDefaults, url: parts.url, username: config.username, password: config.password };
+  // The database is made by the migration, so the client that makes it must not name it.
+  const admin = createStore(settings);
+  const store = createStore({ ...settings, database: config.database });
+  const hours = Math.ceil(config.ttl / HOUR_MS);
+  const tables = (): Promise<unknown> =>
+    config.create_schema
+      ? migrate(admin, { database: config.database, ttl_hours: { traces: hours, logs: hours, metrics: hours } }, log)
+      : Promise.resolve();
+  const write = () =>
+    startWrite({
+      settings: {
+        ...writeDefaults,
+        group: stage.name,
+        topics: stage.topics,
+        batch_rows_max: config.batch.rows_max,
+        batch_bytes_max: config.batch.bytes_max,
+        batchWait_ms: config.batch.timeout,
+        refusedDirectory: refusedDirectoryOf(parts.directory),
+      },
+      topics,
+      store,
+      log,
+      clock,
+    });
+  const stopped = new AbortController();
+  let running: Awaited<ReturnType<typeof write>> | undefined;
+  let downSince_ms: number | undefined;
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  // Nobody may be listening yet, and nobody need be: the race in standalone listens soon.
+  failed.catch(() => undefined);
+  const begin = async (): Promise<void> => {
+    let delay_ms: number = MIGRATE_RETRY_MS[0];
+    while (!stopped.signal.aborted) {
+      try {
+        await tables();
+        running = await write();
+        running.failed.catch(reject);
+        if (downSince_ms !== undefined) log.info({ url: parts.url }, 'ClickHouse is there');
+        downSince_ms = undefined;
+        return;
+      } catch (error) {
+        if (downSince_ms === undefined) log.warn({ err: error, url: parts.url }, 'cannot make the tables yet: data waits in the log');
+        downSince_ms ??= clock.now_ms();
+        await clock.sleep(delay_ms, stopped.signal);
+        delay_ms = Math.min(delay_ms * 2, MIGRATE_RETRY_MS[1]);
+      }
+    }
+  };
+  const beginning = begin();
+  // The embedded engine is up: wait for its tables, so that "ready" means that SQL works.
+  if (config.endpoint === 'embedded') await beginning;
+  return {
+    get counters() {
+      return running?.counters ?? [];
+    },
+    outageSince_ms: () => downSince_ms ?? running?.outageSince_ms(),
+    failed,
+    stop: async () => {
+      stopped.abort();
+      await beginning;
+      await running?.drain();
+      await Promise.all([admin.close(), store.close()]);
+    },
+  };
+}
