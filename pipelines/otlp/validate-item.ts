@@ -1,6 +1,20 @@
 import { Malformed } from '../base/errors.ts';
 import { Cursor, EMPTY, WIRE_I32, WIRE_I64, WIRE_LEN, WIRE_VARINT, u32, u64ToNumber } from '../wire/cursor.ts';
 import { isUtf8Range } from './utf8.ts';
+import {
+  FAULT_ATTRIBUTES,
+  FAULT_EVENTS,
+  FAULT_EXEMPLAR_ID,
+  FAULT_LINK_ID,
+  FAULT_NESTING,
+  FAULT_PARENT_ID,
+  FAULT_SPAN_ID,
+  FAULT_TIMESTAMP,
+  FAULT_TRACE_ID,
+  FAULT_UTF8,
+  NO_FAULT,
+  faultNames,
+} from './validate-fault.ts';
 import * as t from './validate-table.ts';
 import type { Signal } from './walk.ts';
 
@@ -15,32 +29,6 @@ export interface ValidateSettings {
 }
 
 export const defaultValidateSettings: ValidateSettings = { attributesMax: 1024, nestingMax: 32, eventsMax: 8192 };
-
-/** Why an item is refused. The order is that of `faultNames`. */
-export const NO_FAULT = 0;
-export const FAULT_TRACE_ID = 1;
-export const FAULT_SPAN_ID = 2;
-export const FAULT_PARENT_ID = 3;
-export const FAULT_LINK_ID = 4;
-export const FAULT_EXEMPLAR_ID = 5;
-export const FAULT_UTF8 = 6;
-export const FAULT_ATTRIBUTES = 7;
-export const FAULT_NESTING = 8;
-export const FAULT_TIMESTAMP = 9;
-export const FAULT_EVENTS = 10;
-export const faultNames = [
-  'none',
-  'trace_id',
-  'span_id',
-  'parent_id',
-  'link_id',
-  'exemplar_id',
-  'utf8',
-  'attributes',
-  'nesting',
-  'timestamp',
-  'events',
-] as const;
 
 const TIME_MIN_MS = Date.UTC(2000, 0, 1);
 const TIME_AHEAD_MAX_MS = 86_400_000;
@@ -198,9 +186,6 @@ export class ItemChecker {
         case t.I32:
           cursor.expect(WIRE_I32);
           break;
-        case t.BYTES:
-          cursor.expect(WIRE_LEN);
-          break;
         case t.REPEATED_I64:
           if (cursor.wire === WIRE_I64) break;
           cursor.expect(WIRE_LEN);
@@ -218,7 +203,7 @@ export class ItemChecker {
           cursor.expect(WIRE_I64);
           this.time(action, cursor.start);
           break;
-        default:
+        default: // ids, and bytes values, of which nothing is asked
           cursor.expect(WIRE_LEN);
           this.id(action, cursor.start, cursor.stop);
       }

@@ -1,8 +1,8 @@
 import { Cursor, EMPTY, WIRE_LEN } from '../wire/cursor.ts';
 import { Writer } from '../wire/writer.ts';
 import { Copier } from './copier.ts';
-import { ItemChecker, NO_FAULT, faultNames } from './validate-item.ts';
-import type { ValidateSettings } from './validate-item.ts';
+import { NO_FAULT, faultNames } from './validate-fault.ts';
+import { ItemChecker, type ValidateSettings } from './validate-item.ts';
 import { POINT, RESOURCE_MESSAGE, SCOPE_MESSAGE, STRIDE, actions, children, itemMessage } from './validate-table.ts';
 import { Walker, type ItemVisitor, type Signal } from './walk.ts';
 
