@@ -68,7 +68,8 @@ async function startParts(config: Config, plan: Plan, log: Log, stops: (() => Pr
   });
   stops.push(() => topics.close());
 
-  const observer = await startObserver(parseEndpoint(config.service.telemetry.metrics.address, 'service.telemetry.metrics.address'), {
+  const health = parseEndpoint(config.service.telemetry.metrics.address, 'service.telemetry.metrics.address');
+  const observer = await startObserver(health, {
     stages: () => [...state.ingests, ...state.stores, ...state.samples].flatMap((part) => part.counters),
     samples: () => samplesOf({ ...state, plan, topics }),
     notReady: () => [...(state.ready ? [] : ['starting']), ...state.ingests.flatMap((ingest) => ingest.admission.whyBusy()?.message ?? [])],
@@ -101,20 +102,25 @@ async function startParts(config: Config, plan: Plan, log: Log, stops: (() => Pr
     stops.push(() => sample.stop());
     failures.push(sample.failed);
   }
+  const addresses = { grpc: [] as string[], http: [] as string[] };
   for (const id of config.receivers.keys()) {
     const settings = ingestSettings(id, config, plan);
     if (settings.branches.length === 0) continue;
     const ingest = await startIngest({ settings, topics, log, clock });
     state.ingests.push(ingest);
     stops.push(() => ingest.drain());
+    for (const protocol of ['grpc', 'http'] as const) {
+      const port = ingest.listening[protocol];
+      if (port !== undefined) addresses[protocol].push(formatEndpoint(settings[protocol]!.host, port));
+    }
   }
   state.ready = true;
   process.stdout.write(
     welcome({
-      grpc: state.ingests.flatMap(({ listening }) => (listening.grpc === undefined ? [] : [`${listening.grpc}`])),
-      http: state.ingests.flatMap(({ listening }) => (listening.http === undefined ? [] : [`${listening.http}`])),
+      ...addresses,
+
       sql: clickhouse?.url,
-      metrics: `http://${formatEndpoint('127.0.0.1', observer.port)}`,
+      metrics: `http://${formatEndpoint(health.host, observer.port)}`,
       data: directory,
     }),
   );

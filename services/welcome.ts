@@ -14,10 +14,15 @@ export function welcome(at: Addresses): string {
   if (at.sql !== undefined) lines.push(`  SQL              ${at.sql}   (ClickHouse's HTTP interface; npx tailrace sql "SELECT …")`);
   lines.push(`  metrics, health  ${at.metrics}/metrics, /healthz, /readyz`, `  data             ${at.data}`);
   if (at.http[0] !== undefined) {
-    lines.push('', 'Send a trace (it has an error, so it is kept):', '', `  ${sendLine(at.http[0])}`);
-    if (at.sql !== undefined) lines.push('', 'Read it back once its decision_wait is over:', '', `  ${readLine(at.sql)}`);
+    lines.push('', 'Send a trace (it has an error, so it is kept):', '', `  ${sendLine(reachable(at.http[0]))}`);
+    if (at.sql !== undefined) lines.push('', 'Read it back once its decision_wait is over:', '', `  ${readLine(reachable(at.sql))}`);
   }
   return `${lines.join('\n')}\n\n`;
+}
+
+/** An address that a client on this machine can use. */
+function reachable(address: string): string {
+  return address.replace('0.0.0.0', '127.0.0.1').replace('[::]', '[::1]');
 }
 
 function sendLine(address: string): string {

@@ -30,12 +30,13 @@ export interface WriterParts {
  * One partition into ClickHouse, batch by batch, each row once:
  *
  *   commit(start, note {end, last})      the batch [start, end) is under way
- *   insert each block, token = topic:partition:start:end:table:day
+ *   insert each block, token = topic:partition:start:end:time:table:day, time = append time of the first record
  *   commit(end, note {last})             it is stored
  *
  * A crash anywhere in between: the note says which batch was under way, the same records make the same blocks with the same
  * tokens, and ClickHouse drops those that it has. `last` is the (sequence, part) of the last record taken before the batch,
- * for the records that the stage before appended again after its own crash.
+ * for the records that the stage before appended again after its own crash. The time is in the token because offsets begin
+ * at 0 again when a topic is made anew, and ClickHouse must not take new rows for old ones.
  */
 export class PartitionWriter {
   private readonly parts: WriterParts;
@@ -52,6 +53,8 @@ export class PartitionWriter {
   private last: WriteNote['last'];
   private rawBytes = 0;
   private first_ms: number | undefined;
+  /** Append time of the batch's first record. */
+  private time_ms: number | undefined;
   private readonly seen = { in: 0, dropped: new Map<string, number>() };
   /** The wait for ClickHouse was given up: nothing more is taken. */
   private givenUp = false;
@@ -111,6 +114,7 @@ export class PartitionWriter {
   private async take(record: LogRecord): Promise<void> {
     const { headers } = record;
     this.first_ms ??= this.parts.clock.now_ms();
+    this.time_ms ??= record.time_ms;
     this.next = record.offset + 1;
     if (headers.sequence !== undefined) {
       const part = headers.part ?? 0;
@@ -163,12 +167,13 @@ export class PartitionWriter {
     this.fixedEnd = undefined;
     this.rawBytes = 0;
     this.first_ms = undefined;
+    this.time_ms = undefined;
   }
 
   /** Until it is stored or refused. False: the wait was given up. */
   private async store(block: EncodedBlock): Promise<boolean> {
     const { settings, store, clock, outage, stop } = this.parts;
-    const token = `${this.topic}:${this.partition}:${this.start}:${this.next}:${block.table}:${block.day}`;
+    const token = `${this.topic}:${this.partition}:${this.start}:${this.next}:${this.time_ms}:${block.table}:${block.day}`;
     const longest_ms = settings.retryDelay_ms[1];
     let delay_ms = settings.retryDelay_ms[0];
     for (;;) {
