@@ -73,6 +73,6 @@ for (const [signal, prefix] of [
       }),
       { numRuns: 25 },
     );
-    assert.ok(rows > 50, `${rows} rows`);
+    assert.ok(rows > 5, `${rows} rows`);
   });
 }

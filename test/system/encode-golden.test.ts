@@ -119,7 +119,7 @@ for (const signal of ['traces', 'logs', 'metrics'] as const) {
     const seed = Number(process.env['SEED'] ?? process.hrtime.bigint() & 0x7fff_ffffn);
     console.log(`${signal}: SEED=${seed}`);
     const rows = await golden(signal, fc.sample(messages[signal], { seed, numRuns: RANDOM_MESSAGES }));
-    assert.ok(rows > RANDOM_MESSAGES / 2, `${rows} rows`);
+    assert.ok(rows > RANDOM_MESSAGES / 5, `${rows} rows`);
   });
 }
 
