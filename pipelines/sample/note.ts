@@ -136,7 +136,9 @@ class NoteReader {
   }
   list<T>(one: () => T): T[] {
     const items: T[] = [];
-    for (let left = this.varint(); left > 0 && this.at < this.bytes.length; left--) items.push(one());
+    let left = this.varint();
+    for (; left > 0 && this.at < this.bytes.length; left--) items.push(one());
+    this.at += left;
     return items;
   }
 }

@@ -42,7 +42,13 @@ export function record(offset: number, time_ms: number, spans: readonly TestSpan
     })),
   );
   const value = zstd ? zstdCompressSync(raw) : raw;
-  return { offset, time_ms, value, headers: { format: 1, codec: zstd ? 'zstd' : 'none', items: spans.length, raw_bytes: raw.length }, spans };
+  return {
+    offset,
+    time_ms,
+    value,
+    headers: { format: 1, codec: zstd ? 'zstd' : 'none', items: spans.length, raw_bytes: raw.length },
+    spans,
+  };
 }
 
 /**

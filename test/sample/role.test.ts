@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { spanMetricsDefaults } from '../../pipelines/aggregate/settings.ts';
+import type { Clock } from '../../pipelines/base/clock.ts';
+import { StageCounters } from '../../pipelines/base/counters.ts';
+import { createLog } from '../../pipelines/base/log.ts';
+import type { Processor } from '../../pipelines/process/processor.ts';
+import type { PolicySettings } from '../../pipelines/sample/settings.ts';
+import { compress } from '../../pipelines/topic/record.ts';
+import { startSample, type Sample, type SampleRoleSettings } from '../../services/sample.ts';
+import { FakeTopics } from '../kit/fake-topics.ts';
+import { traces, type SpanSpec } from '../kit/otlp.ts';
+import { decode } from '../kit/proto.ts';
+
+/** Time passes only when a test says so, apart from sleeps: those are real and short, so that the fake log's loops turn. */
+class HandClock implements Clock {
+  time_ms = 1_780_000_000_000;
+  now_ms(): number {
+    return this.time_ms;
+  }
+  async sleep(_delay_ms: number, signal?: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, 2);
+      signal?.addEventListener('abort', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      if (signal?.aborted === true) resolve();
+    });
+  }
+}
+
+const ERRORS: PolicySettings = { name: 'errors', type: 'status_code', statusCodes: ['ERROR'] };
+const running: Sample[] = [];
+const log = createLog('silent');
+
+function settingsWith(change: Partial<SampleRoleSettings> = {}): SampleRoleSettings {
+  return {
+    group: 'sample.traces',
+    topic: 'traces',
+    tail: {
+      sampler: { decisionWait_ms: 1000, lateWait_ms: 2000, heldBytes_max: 1e9, traces_max: 1e9, policies: [ERRORS] },
+      topic: 'sampled',
+      processors: [],
+    },
+    spanMetrics: [{ settings: { ...spanMetricsDefaults, interval_ms: 500 }, topic: 'spanmetrics', processors: [] }],
+    commitEvery_ms: 0,
+    record_bytes_max: 1 << 20,
+    ...change,
+  };
+}
+
+class Bed {
+  readonly clock = new HandClock();
+  readonly topics = new FakeTopics({ topics: { traces: 2, sampled: 2, spanmetrics: 2 }, clock: this.clock });
+
+  async start(settings = settingsWith()): Promise<Sample> {
+    const sample = await startSample({ settings, topics: this.topics, clock: this.clock, log });
+    running.push(sample);
+    return sample;
+  }
+
+  async send(spans: SpanSpec[], partition = 0): Promise<void> {
+    const raw = traces(spans);
+    const value = compress(raw, 'zstd');
+    await this.topics.append('traces', partition, value, { format: 1, codec: 'zstd', items: spans.length, raw_bytes: raw.length });
+  }
+
+  async pass(ms: number): Promise<void> {
+    this.clock.time_ms += ms;
+    await Promise.resolve();
+  }
+
+  sampledSpans(partition?: number): string[] {
+    const names: string[] = [];
+    for (const { value } of this.topics.records('sampled', partition))
+      for (const r of decode('TracesData', value).resourceSpans)
+        for (const s of r.scopeSpans) for (const span of s.spans) names.push(span.name);
+    return names;
+  }
+
+  /** Calls counted by all span metrics, each window once: repeats are skipped by (sequence, part). */
+  calls(): number {
+    let calls = 0;
+    const last = new Map<number, number>();
+    for (const partition of [0, 1]) {
+      for (const { value, headers } of this.topics.records('spanmetrics', partition)) {
+        if (headers.sequence! <= (last.get(partition) ?? 0)) continue;
+        last.set(partition, headers.sequence!);
+        for (const r of decode('MetricsData', value).resourceMetrics)
+          for (const s of r.scopeMetrics)
+            for (const metric of s.metrics)
+              if (metric.name.endsWith('calls')) for (const point of metric.sum.dataPoints) calls += Number(point.asInt);
+      }
+    }
+    return calls;
+  }
+}
+
+afterEach(async () => {
+  for (const sample of running.splice(0)) await sample.stop();
+});
+
+test('kept spans go to the sampled topic, on their partition, with the source offset as sequence; all spans are counted in span metrics', async () => {
+  const bed = new Bed();
+  const sample = await bed.start();
+  await bed.send([{ trace: '1', name: 'plain' }], 1);
+  await bed.send([{ trace: '2', name: 'bad', status: 2 }], 1);
+  await bed.send([{ trace: '3', name: 'other', status: 2 }], 0);
+  await bed.pass(1000);
+  await bed.topics.until(() => bed.topics.items('sampled') === 2, 'two spans');
+  assert.deepEqual(
+    bed.topics.records('sampled', 1).map(({ headers }) => [headers.sequence, headers.items, headers.codec]),
+    [[1, 1, 'none']],
+  );
+  assert.deepEqual(bed.sampledSpans(1), ['bad']);
+  assert.deepEqual(bed.sampledSpans(0), ['other']);
+  await bed.topics.until(() => bed.calls() === 3, 'three calls');
+  await bed.topics.until(() => bed.topics.committed('sample.traces', 'traces', 1)?.offset === 2, 'the commit');
+  for (const stage of sample.counters) assert.equal(stage.imbalance(), 0, stage.stage);
+  const value = (name: string): number =>
+    sample
+      .metrics()
+      .filter((one) => one.name === name)
+      .reduce((sum, one) => sum + one.value, 0);
+  assert.equal(value('tailrace_sample_new_traces_total'), 3);
+  assert.equal(value('tailrace_sample_policy_traces_total'), 2);
+  assert.equal(value('tailrace_sample_held_records'), 0);
+});
+
+test('nothing is committed beyond what is durable', async () => {
+  const bed = new Bed();
+  const sample = await bed.start();
+  await bed.send([{ trace: '1', status: 2 }]);
+  await bed.topics.until(() => sample.counters[0]!.in === 1, 'the span');
+  bed.topics.hold();
+  await bed.pass(1000);
+  await bed.topics.until(() => sample.counters[1]!.held === 1, 'the append');
+  assert.ok((bed.topics.committed('sample.traces', 'traces', 0)?.offset ?? 0) === 0);
+  bed.topics.release();
+  await bed.topics.until(() => bed.topics.committed('sample.traces', 'traces', 0)?.offset === 1, 'the commit');
+  assert.equal(bed.topics.items('sampled'), 1);
+});
+
+test('a busy log is tried again, in order, and nothing overtakes', async () => {
+  const bed = new Bed();
+  await bed.start();
+  for (let n = 1; n <= 8; n++) {
+    await bed.send([{ trace: n.toString(), name: `s${n}`, status: 2 }]);
+  }
+  await bed.topics.until(() => bed.topics.commits.length > 0, 'a commit');
+  bed.topics.busy(3, 10);
+  await bed.pass(1000);
+  await bed.topics.until(() => bed.topics.items('sampled') === 8, 'eight spans');
+  assert.deepEqual(
+    bed.topics.records('sampled', 0).map(({ headers }) => headers.sequence),
+    [0, 1, 2, 3, 4, 5, 6, 7],
+  );
+});
+
+test('stopping leaves in the log what waits; the next start judges it with the spans that were there before', async () => {
+  const bed = new Bed();
+  const first = await bed.start();
+  await bed.send([{ trace: '1', name: 'a' }]);
+  await bed.send([{ trace: '2', name: 'b' }]);
+  await bed.topics.until(() => first.counters[0]!.in === 2, 'two spans');
+  await first.stop();
+  assert.equal(bed.topics.committed('sample.traces', 'traces', 0)?.offset, 0);
+  assert.equal(bed.topics.items('sampled'), 0);
+  for (const stage of first.counters) assert.equal(stage.imbalance(), 0, stage.stage);
+  await bed.pass(500);
+  const second = await bed.start();
+  await bed.send([{ trace: '1', name: 'c', status: 2 }]);
+  await bed.topics.until(() => second.counters[0]!.in === 3, 'three spans');
+  await bed.pass(500);
+  await bed.topics.until(() => bed.sampledSpans().length === 1, 'the first record of the trace');
+  await bed.pass(500);
+  await bed.topics.until(() => bed.sampledSpans().length === 2, 'its last record');
+  assert.deepEqual(bed.sampledSpans(), ['a', 'c']);
+  await bed.topics.until(() => bed.calls() === 3, 'three calls, each once');
+});
+
+test('a crash repeats outputs with the same sequence and the same bytes, late spans follow, and metrics count every span once', async () => {
+  const bed = new Bed();
+  const settings = settingsWith();
+  const first = await bed.start(settings);
+  await bed.send([{ trace: '1', name: 'a', status: 2 }]);
+  await bed.topics.until(() => first.counters[0]!.in === 1, 'one span');
+  await bed.pass(400);
+  await bed.send([{ trace: '2', name: 'b', status: 2 }]);
+  await bed.pass(600);
+  await bed.topics.until(() => bed.topics.committed('sample.traces', 'traces', 0)?.offset === 1, 'the first record is behind');
+  bed.topics.crash('sample.traces');
+  running.length = 0;
+  const second = await bed.start(settings);
+  await bed.send([{ trace: '1', name: 'late' }]);
+  await bed.pass(1000);
+  await bed.topics.until(() => bed.sampledSpans().includes('late'), 'the late span');
+  assert.deepEqual(bed.sampledSpans().filter((name) => name === 'a').length, 1);
+  const lateKept = second.metrics().find((one) => one.name === 'tailrace_sample_late_spans_total' && one.labels?.['decision'] === 'kept');
+  assert.equal(lateKept?.value, 1);
+  await bed.topics.until(() => bed.calls() === 3, 'three calls, each once');
+});
+
+test('outputs pass the processors behind the sampling, and are cut to the size of a record with rising parts', async () => {
+  const bed = new Bed();
+  const seen: number[] = [];
+  const processor: Processor = {
+    name: 'spy',
+    counters: new StageCounters('spy'),
+    process: (bytes) => {
+      seen.push(bytes.length);
+      return Buffer.from(bytes);
+    },
+  };
+  const base = settingsWith();
+  await bed.start(settingsWith({ record_bytes_max: 400, spanMetrics: [], tail: { ...base.tail!, processors: [processor] } }));
+  await bed.send(Array.from({ length: 9 }, (_, n) => ({ trace: '1', span: (n + 1).toString(), name: `n${n}`, status: 2 })));
+  await bed.pass(1000);
+  await bed.topics.until(() => bed.topics.items('sampled') === 9, 'nine spans');
+  const headers = bed.topics.records('sampled', 0).map((record) => record.headers);
+  assert.ok(headers.length > 2);
+  assert.deepEqual(
+    headers.map((one) => [one.sequence, one.part ?? 0]),
+    headers.map((_, n) => [0, n]),
+  );
+  assert.equal(seen.length, 1);
+  for (const record of bed.topics.records('sampled')) assert.ok(record.value.length <= 400);
+});
+
+test('a stage without sampling only makes metrics, and commits as it reads', async () => {
+  const bed = new Bed();
+  const { tail: _tail, ...rest } = settingsWith();
+  const sample = await bed.start(rest);
+  await bed.send([{ trace: '1' }, { trace: '2' }]);
+  await bed.pass(600);
+  await bed.topics.until(() => bed.calls() === 2, 'two calls');
+  await bed.topics.until(() => bed.topics.committed('sample.traces', 'traces', 0)?.offset === 1, 'the commit');
+  assert.deepEqual(
+    sample.counters.map((one) => one.stage),
+    ['span_metrics.spanmetrics', 'sample.spanmetrics'],
+  );
+});
+
+test('a record that cannot be read does not stop its partition', async () => {
+  const bed = new Bed();
+  const sample = await bed.start();
+  await bed.topics.append('traces', 0, Buffer.from('no zstd frame'), { format: 1, codec: 'zstd', items: 5, raw_bytes: 100 });
+  await bed.send([{ trace: '1', name: 'after', status: 2 }]);
+  await bed.pass(1000);
+  await bed.topics.until(() => bed.sampledSpans().length === 1, 'the span after it');
+  assert.equal(sample.counters[0]!.dropped.get('malformed'), 5);
+  assert.equal(sample.metrics().find((one) => one.name === 'tailrace_sample_unreadable_records_total')?.value, 1);
+});
