@@ -44,6 +44,7 @@ interface Flight {
 
 // How far ahead of the clock an idle log reserves time, so that it writes its promise to the disk seldom. After a kill, times begin that far ahead at most.
 const FLOOR_RESERVE_MS = 5000;
+const FULL_RETRY_MS = 1000;
 const BUFFER_BYTES_MIN = 1 << 20;
 
 /**
@@ -68,6 +69,7 @@ export class WriteQueue {
   private due = false;
   private lingering = false;
   private closing = false;
+  private readonly ending = new AbortController();
   private full = false;
   private failure: Error | undefined;
   private floor_ms: number;
@@ -91,7 +93,7 @@ export class WriteQueue {
   append(partition: Partition, value: Buffer, headers: RecordHeaders): Promise<number> {
     if (this.failure !== undefined) return Promise.reject(this.failure);
     if (this.closing) return Promise.reject(new Busy('log_closing', 'the log is closing', 1000));
-    if (this.full) return Promise.reject(new Busy('disk_full', `the disk that holds ${this.settings.file} is full`, 1000));
+    if (this.full) return Promise.reject(new Busy('disk_full', `the disk that holds ${this.settings.file} is full`, FULL_RETRY_MS));
     const done = Promise.withResolvers<number>();
     this.appends.push({ partition, value, headers, done });
     this.waiting_bytes += value.length;
@@ -144,6 +146,7 @@ export class WriteQueue {
   /** Makes durable what waits, and closes the file. */
   async close(): Promise<void> {
     this.closing = true;
+    this.ending.abort();
     this.closed = Promise.withResolvers<void>();
     this.schedule();
     this.closeIfDone();
@@ -157,17 +160,24 @@ export class WriteQueue {
   }
 
   private schedule(): void {
-    if (this.flight !== undefined || this.failure !== undefined) return;
+    if (this.flight !== undefined || this.failure !== undefined || this.full) return;
     if (this.appends.length === 0 && this.commits.size === 0 && this.floorWanted_ms === undefined) return;
     if (this.due || this.closing || this.waiting_bytes >= this.settings.groupBytes_max) this.seal();
-    else if (!this.lingering) void this.linger(this.full ? 1000 : this.settings.linger_ms);
+    else if (!this.lingering) void this.linger();
   }
 
-  private async linger(delay_ms: number): Promise<void> {
+  private async linger(): Promise<void> {
     this.lingering = true;
-    await this.settings.clock.sleep(delay_ms);
+    await this.settings.clock.sleep(this.settings.linger_ms, this.ending.signal);
     this.lingering = false;
     this.due = true;
+    this.schedule();
+  }
+
+  /** The disk is full: nothing is tried for a while. */
+  private async rest(): Promise<void> {
+    this.full = true;
+    await this.settings.clock.sleep(FULL_RETRY_MS, this.ending.signal);
     this.full = false;
     this.schedule();
   }
@@ -267,8 +277,7 @@ export class WriteQueue {
   private refused(error: Busy): void {
     const group = this.landed();
     if (group === undefined) return;
-    this.full = true;
-    this.due = false;
+    void this.rest();
     for (const { done } of group.appends) done.reject(error);
     for (const pending of group.commits) {
       const key = `${pending.row.partitionId} ${pending.row.group}`;

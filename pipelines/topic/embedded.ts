@@ -187,8 +187,9 @@ export class EmbeddedTopics implements Topics {
   private async end(): Promise<void> {
     this.closing.abort();
     await this.retention;
-    await this.queue.close();
+    // The writer's connection goes last: it is the one that can clear the write-ahead log away.
     this.reads.close();
+    await this.queue.close();
     this.lock.release();
   }
 

@@ -45,11 +45,17 @@ export type StartAt = { readonly offset: number } | { readonly time_ms: number }
 
 /** What a stage hands to a reader. Calls for one partition never overlap: the next waits for the promise of the last, which is the backpressure. A throw ends the reader: see `Reader.failed`. */
 export interface Consumer {
-  /** The partition is now this reader's. `committed` is undefined for a group that never committed there; `firstOffset` is the oldest record kept, `timeOf(offset)` the append time of a kept record. */
+  /**
+   * The partition is now this reader's; it may commit from here on. `committed` is undefined for a group that never committed there.
+   * `read` resolves when this has for every partition; records come after that. An offset below the oldest record kept begins at that record.
+   */
   assigned(topic: string, partition: number, committed: Committed | undefined, log: PartitionView): Promise<StartAt>;
-  /** In offset order, without gaps except where retention has removed records. */
+  /** In offset order, without gaps except where retention has removed records. At least one; bounded by bytes. */
   records(topic: string, partition: number, records: readonly LogRecord[]): Promise<void>;
-  /** Everything appended so far was delivered, and any later record will have append time ≥ `time_ms`. Called at least every second while idle. */
+  /**
+   * Everything appended so far was delivered, and any later record will have append time ≥ `time_ms`, whatever the clock does
+   * and also after a crash: what is decided by that time stays decided. Called at least every second while idle.
+   */
   idle(topic: string, partition: number, time_ms: number): Promise<void>;
   /** The partition goes to another reader, or the reader stops. Commit before this resolves, or never. */
   revoked(topic: string, partition: number): Promise<void>;
@@ -58,14 +64,14 @@ export interface Consumer {
 export interface PartitionView {
   /** The next offset to be appended. */
   end(): Promise<number>;
-  /** Append time of the first kept record at or after `offset`; undefined where there is none. */
+  /** Append time of the first kept record at or after `offset`; undefined where there is none: any later record's is then ≥ that of the last before it. */
   timeAt(offset: number): Promise<number | undefined>;
 }
 
 export interface ReaderOptions {
   readonly group: string;
   readonly topics: readonly string[];
-  /** Records behind the committed offset that the group may seek back over, by log time: retention spares them. */
+  /** Whole ms ≥ 0. Records behind the committed offset that the group may seek back over, by log time, counted from the record at that offset: retention spares them. */
   readonly keepBehind_ms: number;
   readonly consumer: Consumer;
 }
@@ -81,7 +87,12 @@ export interface Reader {
 
 export interface Topics {
   partitions(topic: string): number;
-  /** Resolves with the record's offset when it is durable. Appends to one partition keep the order of the calls. `value` must not change until then. @throws Busy when the log cannot take more now */
+  /**
+   * Resolves with the record's offset when it is durable. Appends to one partition keep the order of the calls. `value` must not change until then.
+   * Rejects with Busy when the log cannot take more now: nothing of the record is stored. A record made from others (with a `sequence`) is
+   * refused later than new data, because without it the log could not be read empty; its maker waits and appends it again.
+   * Rejects with Reject('record_too_large') above the limit of a record.
+   */
   append(topic: string, partition: number, value: Buffer, headers: RecordHeaders): Promise<number>;
   read(options: ReaderOptions): Promise<Reader>;
   /** Records that `group` has not committed yet, over all partitions of `topic`. For lag metrics. */
