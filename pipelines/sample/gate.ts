@@ -45,6 +45,8 @@ export class Gate implements ItemVisitor {
   private readonly ours = new ThresholdView();
   private readonly theirs = new ThresholdView();
   private probability = 1;
+  /** SampleRate of `ours`. */
+  private rate = 1;
   private bytes: Buffer = EMPTY;
   private slots: Int32Array = new Int32Array(0);
   private index = 0;
@@ -89,7 +91,7 @@ export class Gate implements ItemVisitor {
     const probability = this.table.probability[slot]!;
     if (probability !== this.probability) {
       this.probability = probability;
-      thresholdFromProbability(probability, undefined, this.ours);
+      this.rate = sampleRate(thresholdFromProbability(probability, undefined, this.ours));
     }
     const mark = this.copier.openItem(stop - start + ADDED_BYTES);
     this.copySpan(start, stop);
@@ -124,7 +126,7 @@ export class Gate implements ItemVisitor {
     const { ours, theirs } = this;
     writeTraceStateField(out, bytes, stateStart, stateStop, ours);
     const lowered = readThreshold(bytes, stateStart, stateStop, theirs) && atLeast(theirs, ours);
-    this.writeSampleRate(adjustedCount(lowered ? theirs : ours));
+    this.writeSampleRate(lowered ? sampleRate(theirs) : this.rate);
   }
 
   private isOurs(start: number, stop: number): boolean {
@@ -148,9 +150,8 @@ export class Gate implements ItemVisitor {
     );
   }
 
-  private writeSampleRate(adjusted: number): void {
+  private writeSampleRate(rate: number): void {
     const { out } = this;
-    const rate = Math.min(SAMPLE_RATE_MAX, Math.round(adjusted));
     const width = rate < 0x1000_0000 ? varintSize(rate) : rate < 2 ** 35 ? 5 : rate < 2 ** 42 ? 6 : rate < 2 ** 49 ? 7 : 8;
     // KeyValue { key = 1, value = 2 { int_value = 3 } }
     out.tag(ATTRIBUTES, WIRE_LEN);
@@ -160,6 +161,10 @@ export class Gate implements ItemVisitor {
     out.varint(1 + width);
     out.varintField(3, rate);
   }
+}
+
+function sampleRate(threshold: ThresholdView): number {
+  return Math.min(SAMPLE_RATE_MAX, Math.round(adjustedCount(threshold)));
 }
 
 function policyField(name: string): Buffer {
