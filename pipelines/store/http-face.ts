@@ -1,18 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Readable, Transform } from 'node:stream';
-import {
-  constants,
-  createBrotliCompress,
-  createBrotliDecompress,
-  createDeflate,
-  createGunzip,
-  createGzip,
-  createInflate,
-  createZstdCompress,
-  createZstdDecompress,
-} from 'node:zlib';
+import type { Readable } from 'node:stream';
 import { literal, type ChdbEngine, type EngineAnswer } from './chdb-engine.ts';
+import { decoderOf, encoders } from './http-coding.ts';
 import { exceptionOf, FaceError, statusOf } from './exception.ts';
 import { readRequest, responseCoding, type FaceRequest, type ResponseCoding } from './http-request.ts';
 import { withRevision } from './native-revision.ts';
@@ -298,25 +288,3 @@ function drained(out: NodeJS.WritableStream, signal: AbortSignal): Promise<void>
     out.on('drain', ready);
   });
 }
-
-function decoderOf(coding: string): Transform {
-  switch (coding) {
-    case 'gzip':
-      return createGunzip({ chunkSize: 262_144 });
-    case 'zstd':
-      return createZstdDecompress({ chunkSize: 262_144 });
-    case 'br':
-      return createBrotliDecompress();
-    case 'deflate':
-      return createInflate();
-    default:
-      throw new FaceError(89, 'UNKNOWN_COMPRESSION_METHOD', `Unknown compression method ${coding}`, 400);
-  }
-}
-
-const encoders: Readonly<Record<Exclude<ResponseCoding, 'identity'>, () => Transform>> = {
-  gzip: () => createGzip({ level: 3, chunkSize: 65_536 }),
-  zstd: () => createZstdCompress(),
-  br: () => createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: 3 } }),
-  deflate: () => createDeflate({ level: 3 }),
-};

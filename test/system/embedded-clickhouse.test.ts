@@ -274,12 +274,13 @@ test('kill -9 in the middle of inserts: started again on the same port, each tok
     const values = Array.from({ length: 5_000 }, (_, i) => ({ n: token * 5_000 + i, s: 'x'.repeat(100) }));
     for (;;) {
       try {
-        return await void (await store.insert({
+        await store.insert({
           table: 'k',
           values,
           format: 'JSONEachRow',
           clickhouse_settings: { insert_deduplication_token: String(token), async_insert: 0 },
-        }));
+        });
+        return;
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
@@ -298,11 +299,10 @@ test('kill -9 in the middle of inserts: started again on the same port, each tok
       await waitFor(async () => clickhouse.engine.pid() !== undefined && clickhouse.engine.pid() !== pid, 20_000, 20);
     }
   })();
-  for (let token = 0; token < 10 || kills < 3; token += 2) {
-    await Promise.all([insert(token), insert(token + 1)]);
-    if (token > 400) break;
-  }
-  await killer;
+  const killing = { over: false };
+  const ended = killer.finally(() => (killing.over = true));
+  for (let token = 0; token < 400 && !killing.over; token += 2) await Promise.all([insert(token), insert(token + 1)]);
+  await ended;
   const [row] = await clickhouse.rows<{ rows: number; u: number; top: number }>(
     'SELECT count() AS rows, uniqExact(n) AS u, max(n) + 1 AS top FROM k',
   );

@@ -128,7 +128,7 @@ test('rows are stored once while ClickHouse and write are killed again and again
   for (let i = 0; i < 400; i++) await append(topics, 'sampled', traces([{ name: 'warm', trace: 'f' }]), 1, i % 2);
   let write = await startOn(topics);
   await untilStored(topics);
-  const before = (await clickhouse.rows<{ rows: number }>('SELECT count() AS rows FROM otel_traces'))[0]!.rows;
+  const warm = (await clickhouse.rows<{ rows: number }>('SELECT count() AS rows FROM otel_traces'))[0]!.rows;
   let spans = 0;
   for (let round = 0; round < 4; round++) {
     for (let i = 0; i < 40; i++) {
@@ -149,7 +149,7 @@ test('rows are stored once while ClickHouse and write are killed again and again
   const [row] = await clickhouse.rows<{ rows: number; names: number; lookups: number }>(
     "SELECT (SELECT count() FROM otel_traces WHERE SpanName != 'warm') AS rows, (SELECT uniqExact(SpanName) FROM otel_traces WHERE SpanName != 'warm') AS names, (SELECT count() FROM otel_traces_trace_id_ts WHERE TraceId NOT LIKE '%f') AS lookups",
   );
-  assert.equal(before, 400);
+  assert.equal(warm, 400);
   assert.equal(row!.rows, spans);
   assert.equal(row!.names, spans);
   await write.drain();
