@@ -113,12 +113,12 @@ function asOperatorError(failed: { code: string; message: string }, options: Emb
   if (failed.code === 'EADDRINUSE')
     return new OperatorError(
       `port ${options.port} on ${options.host} is in use, and the embedded ClickHouse wants it for SQL`,
-      'Stop what listens there, or set another port under `clickhouse:` in the configuration.',
+      'Stop what listens there, or set another `tailrace.sql.endpoint` in the configuration.',
     );
   if (failed.code === 'EACCES' || failed.code === 'EADDRNOTAVAIL')
     return new OperatorError(
       `cannot listen on ${options.host}:${options.port} for SQL: ${failed.message}`,
-      'Set another host or port under `clickhouse:` in the configuration.',
+      'Set another `tailrace.sql.endpoint` in the configuration.',
     );
   if (failed.message.includes('Cannot lock file'))
     return new OperatorError(

@@ -256,7 +256,7 @@ test('a port or a data folder in use is an error that says what to do', async ()
   const directory = `${clickhouse.directory}-other`;
   await assert.rejects(
     startEmbeddedClickhouse({ directory, host: '127.0.0.1', port, log }),
-    (error: unknown) => error instanceof OperatorError && /in use/.test(error.message) && /port/.test(error.hint),
+    (error: unknown) => error instanceof OperatorError && /in use/.test(error.message) && /tailrace\.sql\.endpoint/.test(error.hint),
   );
   await assert.rejects(
     startEmbeddedClickhouse({ directory: clickhouse.directory, host: '127.0.0.1', port: 0, log }),
