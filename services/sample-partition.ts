@@ -1,18 +1,30 @@
+import type { SpanMetricsSettings } from '../pipelines/aggregate/settings.ts';
 import { SpanMetrics } from '../pipelines/aggregate/span-metrics.ts';
+import type { Clock } from '../pipelines/base/clock.ts';
 import type { StageCounters } from '../pipelines/base/counters.ts';
 import { Reject } from '../pipelines/base/errors.ts';
+import type { Log } from '../pipelines/base/log.ts';
 import { readNote } from '../pipelines/sample/note.ts';
+import type { SamplerSettings } from '../pipelines/sample/settings.ts';
 import { Sampler } from '../pipelines/sample/sampler.ts';
 import { decompress } from '../pipelines/topic/record.ts';
 import type { Committed, LogRecord, PartitionView, StartAt } from '../pipelines/topic/topic.ts';
 import { SAMPLE_CHARACTERS_MAX, formatStageNote, parseStageNote } from './sample-note.ts';
-import { Outbox, type Outlet } from './sample-outbox.ts';
-import type { SampleParts } from './sample.ts';
+import { Outbox, type OutboxParts, type Outlet } from './sample-outbox.ts';
 
 /** Output that may wait in memory before it is made durable and the next record is emitted. */
 const OUTBOX_BYTES_MAX = 16 << 20;
 
-export interface PartitionParts extends SampleParts {
+export interface PartitionParts {
+  readonly settings: {
+    readonly topic: string;
+    readonly tail?: { readonly sampler: SamplerSettings };
+    readonly spanMetrics: readonly { readonly settings: SpanMetricsSettings }[];
+    readonly commitEvery_ms: number;
+  };
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly outbox: OutboxParts;
   readonly tail: Outlet | undefined;
   readonly spanMetrics: readonly Outlet[];
   /** Aborted: the role stops; a busy log is waited for no longer. */

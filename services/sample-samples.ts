@@ -1,10 +1,14 @@
 import type { SampleMetrics } from '../pipelines/sample/metrics.ts';
+import type { PolicySettings } from '../pipelines/sample/settings.ts';
 import type { Sample } from './observe.ts';
-import type { SampleRoleSettings } from './sample.ts';
 
-/** What a scrape shows of a sample stage beside its span counts. */
-export function sampleSamples(settings: SampleRoleSettings, sum: SampleMetrics, unreadable: number): Sample[] {
-  const stage = settings.group;
+/** What a scrape shows of a sample stage beside its span counts; `policies` absent: it samples nothing. */
+export function sampleSamples(
+  stage: string,
+  policies: readonly PolicySettings[] | undefined,
+  sum: SampleMetrics,
+  unreadable: number,
+): Sample[] {
   const counter = (name: string, help: string, value: number, labels: Record<string, string> = {}): Sample => ({
     name: `tailrace_sample_${name}_total`,
     help,
@@ -20,9 +24,8 @@ export function sampleSamples(settings: SampleRoleSettings, sum: SampleMetrics, 
     value,
   });
   const samples = [counter('unreadable_records', 'Records of the log that cannot be read. Anything above 0 is lost data.', unreadable)];
-  const { tail } = settings;
-  if (tail === undefined) return samples;
-  for (const [index, policy] of tail.sampler.policies.entries()) {
+  if (policies === undefined) return samples;
+  for (const [index, policy] of policies.entries()) {
     samples.push(
       counter(
         'policy_traces',

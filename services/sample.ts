@@ -21,12 +21,14 @@ export interface SampleRoleSettings {
   readonly tail?: {
     readonly sampler: SamplerSettings;
     readonly topic: string;
-    /** Run on what was kept, before it is appended. */ readonly processors: readonly Processor[];
+    /** Run on what was kept, before it is appended. */
+    readonly processors: readonly Processor[];
   };
   readonly spanMetrics: readonly {
     readonly settings: SpanMetricsSettings;
     readonly topic: string;
-    /** Run on the metrics. */ readonly processors: readonly Processor[];
+    /** Run on the metrics. */
+    readonly processors: readonly Processor[];
   }[];
   readonly commitEvery_ms: number;
   /** OTLP bytes of one record that is appended; larger ones are cut. */
@@ -92,6 +94,7 @@ export function keepBehind_ms(settings: SampleRoleSettings): number {
 
 class PartitionSet implements Consumer {
   readonly setReader: (reader: Reader) => void;
+  private readonly settings: SampleRoleSettings;
   private readonly parts: PartitionParts;
   private readonly partitions = new Map<number, SamplePartition>();
   /** What partitions counted that have gone. */
@@ -103,6 +106,7 @@ class PartitionSet implements Consumer {
     const { settings } = parts;
     const { promise, resolve } = Promise.withResolvers<Reader>();
     this.setReader = resolve;
+    this.settings = settings;
     this.gone = new SampleMetrics(settings.tail?.sampler.policies.length ?? 0);
     this.goneSpanMetrics = settings.spanMetrics.map((one) => new StageCounters(`span_metrics.${one.topic}`));
     this.parts = {
@@ -157,14 +161,13 @@ class PartitionSet implements Consumer {
   }
 
   samples(): Metric[] {
-    const { settings } = this.parts;
     let unreadable = this.goneUnreadable;
     for (const one of this.partitions.values()) unreadable += one.unreadable;
-    return sampleSamples(settings, this.sum(), unreadable);
+    return sampleSamples(this.settings.group, this.settings.tail?.sampler.policies, this.sum(), unreadable);
   }
 
   private sum(): SampleMetrics {
-    const sum = new SampleMetrics(this.gone.tracesByPolicy.length, this.parts.settings.group);
+    const sum = new SampleMetrics(this.gone.tracesByPolicy.length, this.settings.group);
     sum.addCounts(this.gone);
     for (const { sampler } of this.partitions.values()) {
       if (sampler === undefined) continue;

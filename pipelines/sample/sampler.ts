@@ -1,10 +1,6 @@
-import { Malformed } from '../base/errors.ts';
-import { AttributeList, RESOURCE_ATTRIBUTES, parseAttributes } from '../otlp/attributes.ts';
-import { SpanView, TRACE_ID_BYTES } from '../otlp/span.ts';
-import { Walker, type ItemVisitor } from '../otlp/walk.ts';
-import { EMPTY } from '../wire/cursor.ts';
 import { Gate } from './gate.ts';
-import { ChainedLives, ReplayGuard, lifeHashA, lifeHashB } from './lives.ts';
+import { Judge } from './judge.ts';
+import { ChainedLives, ReplayGuard } from './lives.ts';
 import { SampleMetrics } from './metrics.ts';
 import { writeNote, type SampleNote } from './note.ts';
 import { PolicyProgram } from './policies/compile.ts';
@@ -48,7 +44,7 @@ export interface SamplerParts {
  *  - Rate limits are not folds of that window: see policies/rate-limit.ts, `LimitState`.
  * Both ride in the note. test/sim/sample-replay.test.ts holds all this against random logs and crashes.
  */
-export class Sampler implements ItemVisitor {
+export class Sampler {
   readonly metrics: SampleMetrics;
   private readonly settings: SamplerSettings;
   private readonly sink: SampledSink;
@@ -58,7 +54,7 @@ export class Sampler implements ItemVisitor {
   private readonly window = new RecordWindow();
   private readonly gate: Gate;
   private readonly lives = new ChainedLives();
-  private guard: ReplayGuard | undefined;
+  private readonly judge: Judge;
   /** Records before this offset are read again without a trace outside: nothing is emitted or counted. */
   private liveFrom = 0;
   private replayFrom = 0;
@@ -66,17 +62,6 @@ export class Sampler implements ItemVisitor {
   private now_ms = -Infinity;
   private appearances = 0;
 
-  // The record being folded.
-  private readonly walker = new Walker();
-  private readonly span = new SpanView();
-  private readonly resourceAttributes = new AttributeList();
-  private bytes: Buffer = EMPTY;
-  private serial = 0;
-  private offset = 0;
-  private live = true;
-  private slots: Int32Array = new Int32Array(1024);
-  private spanCount = 0;
-  private distinct = 0;
   private readonly moment: DecisionMoment = { offset: 0, spanIndex: 0, time_ms: 0, replay: false };
 
   /** @throws OperatorError for policies that make no sense */
@@ -88,6 +73,7 @@ export class Sampler implements ItemVisitor {
     this.metrics = new SampleMetrics(settings.policies.length);
     this.table = new TraceTable(this.program.words, hashSeed);
     this.gate = new Gate(this.table, this.program.names);
+    this.judge = new Judge(this.program, this.table, this.window, this.lives, this.metrics);
   }
 
   /** Before the first push: the group has committed `offset`. With the note of that commit the caller pushes records from `note.from` on; without one, from `offset`. */
@@ -96,7 +82,7 @@ export class Sampler implements ItemVisitor {
     this.replayFrom = offset;
     if (note === undefined || note.committed !== offset) return;
     this.replayFrom = note.from;
-    this.guard = note.lives.length === 0 ? undefined : new ReplayGuard(note.lives);
+    this.judge.guard = note.lives.length === 0 ? undefined : new ReplayGuard(note.lives);
     // Other policies than at the commit: their windows begin anew.
     if (note.limits.length !== this.program.limits.length) return;
     for (const [index, limit] of this.program.limits.entries()) limit.restore(note.limits[index]!);
@@ -116,24 +102,23 @@ export class Sampler implements ItemVisitor {
     if (offset < this.replayFrom) return;
     if (offset < this.nextOffset && this.window.next !== 0) throw new Error(`offset ${offset} after ${this.nextOffset - 1}`);
     this.advance(record.time_ms);
-    const { window, metrics } = this;
-    this.serial = window.open(offset, this.now_ms, this.appearances);
-    this.offset = offset;
-    this.live = offset >= this.liveFrom;
-    if (this.live) this.guard = undefined;
-    const readable = this.foldRecord(bytes);
-    this.appearances += Math.max(1, this.distinct);
+    const { window, metrics, judge } = this;
+    const live = offset >= this.liveFrom;
+    const serial = window.open(offset, this.now_ms, this.appearances);
+    const readable = judge.fold(bytes, serial, offset, live);
+    const { spanCount } = judge;
+    this.appearances += Math.max(1, judge.distinct);
     this.nextOffset = offset + 1;
-    if (this.live) {
-      metrics.stage.in += this.spanCount;
-      metrics.stage.held += this.spanCount;
+    if (live) {
+      metrics.stage.in += spanCount;
+      metrics.stage.held += spanCount;
       if (bytes === undefined) {
         metrics.stage.in += record.headers.items;
         metrics.stage.drop('malformed', record.headers.items);
       }
     }
-    const cost = record.value.length + this.spanCount * SLOT_NUMBER_BYTES + RECORD_COST_BYTES;
-    window.hold(this.serial, readable ? record : undefined, this.slots.slice(0, this.spanCount), cost);
+    const cost = record.value.length + spanCount * SLOT_NUMBER_BYTES + RECORD_COST_BYTES;
+    window.hold(serial, readable ? record : undefined, judge.slots.slice(0, spanCount), cost);
     metrics.heldBytes += cost;
     while (metrics.heldBytes > this.settings.heldBytes_max) this.emitOldest(true);
     this.afterwards();
@@ -220,83 +205,6 @@ export class Sampler implements ItemVisitor {
     metrics.records = window.size();
     metrics.slots = table.size;
     metrics.slotsAllocated = table.slots();
-  }
-
-  // ---- judge ----
-
-  /** False where the bytes cannot be read to their end; what was read before counts for the traces all the same, today and in a replay. */
-  private foldRecord(bytes: Buffer | undefined): boolean {
-    this.spanCount = this.distinct = 0;
-    if (bytes === undefined) return false;
-    this.bytes = bytes;
-    try {
-      this.walker.walk(bytes, 0, bytes.length, this);
-      return true;
-    } catch (error) {
-      if (error instanceof Malformed) return false;
-      throw error;
-    } finally {
-      this.bytes = EMPTY;
-    }
-  }
-
-  resource(start: number, stop: number): void {
-    if (!this.program.needsResource) return;
-    parseAttributes(this.bytes, start, stop, RESOURCE_ATTRIBUTES, this.resourceAttributes);
-    this.program.resource(this.bytes, this.resourceAttributes);
-  }
-
-  scope(): void {}
-
-  item(start: number, stop: number): void {
-    const { bytes, table, metrics, serial } = this;
-    const span = this.span.parse(bytes, start, stop);
-    if (this.spanCount === this.slots.length) {
-      const grown = new Int32Array(this.slots.length * 2);
-      grown.set(this.slots);
-      this.slots = grown;
-    }
-    const slot = span.traceIdStop - span.traceIdStart === TRACE_ID_BYTES ? this.slotOf(span.traceIdStart) : NO_SLOT;
-    this.slots[this.spanCount++] = slot;
-    if (slot === NO_SLOT) return;
-    if (table.last[slot] !== serial) {
-      table.last[slot] = serial;
-      this.distinct++;
-    }
-    if (table.verdict[slot] === UNDECIDED) {
-      table.addSpan(slot, span.startHi, span.startLo, span.endHi, span.endLo, stop - start);
-      this.program.fold(table, slot, span);
-    } else if (this.live) {
-      if (table.verdict[slot] === KEPT) metrics.lateKept++;
-      else metrics.lateDropped++;
-    }
-  }
-
-  /** The slot of the life that a span of this trace belongs to; begins one where there is none. */
-  private slotOf(idAt: number): number {
-    const { bytes, table, window, serial } = this;
-    const old = table.find(bytes, idAt);
-    if (old !== NO_SLOT && distance(table.first[old]!, window.horizon) >= 0) return old;
-    if (this.guard !== undefined && old === NO_SLOT) {
-      const expected = this.guard.find(bytes, idAt);
-      if (expected !== undefined) {
-        if (this.offset < expected.life.offset) {
-          if (expected.lastPassed !== serial) {
-            expected.lastPassed = serial;
-            this.distinct++;
-          }
-          return NO_SLOT;
-        }
-        if (this.offset === expected.life.offset) this.lives.add(expected.life.hashA, expected.life.hashB, serial, serial);
-      }
-    }
-    if (old !== NO_SLOT) this.lives.add(lifeHashA(bytes, idAt), lifeHashB(bytes, idAt), serial, table.last[old]!);
-    const slot = table.begin(bytes, idAt, serial);
-    table.next[slot] = window.headOf(serial);
-    window.setHead(serial, slot);
-    this.distinct++;
-    if (this.live) this.metrics.tracesNew++;
-    return slot;
   }
 
   // ---- gate ----

@@ -4,7 +4,7 @@ import { readNote } from '../../pipelines/sample/note.ts';
 import { Sampler } from '../../pipelines/sample/sampler.ts';
 import type { SamplerSettings } from '../../pipelines/sample/settings.ts';
 import { decompress } from '../../pipelines/topic/record.ts';
-import { randomLog, randomSettings, seeded, type TestRecord } from '../sample/random-log.ts';
+import { randomLog, randomSettings, record, seeded, type TestRecord, type TestSpan } from '../sample/random-log.ts';
 
 const SEEDS = Number(process.env['SIM_SEEDS'] ?? 1500);
 const FIRST_SEED = Number(process.env['SIM_SEED'] ?? 1);
@@ -134,4 +134,48 @@ test('the same log in one go, slowly, and with crashes at random commits gives t
   console.log(
     `${SEEDS} seeds: ${outputs} outputs, ${seen.crashes} crashes, ${seen.notedLives} noted lives, ${repeats} repeats, ${early} early decisions, ${late} late spans`,
   );
+});
+
+test('traces that live for hours with a span every second come out alike after a crash at any commit', () => {
+  const settings: SamplerSettings = {
+    decisionWait_ms: 30_000,
+    lateWait_ms: 60_000,
+    heldBytes_max: 1e9,
+    traces_max: 1e9,
+    policies: [
+      { name: 'errors', type: 'status_code', statusCodes: ['ERROR'] },
+      { name: 'rate', type: 'rate_limiting', spansPerSecond: 40 },
+    ],
+  };
+  const random = seeded(4);
+  const log: TestRecord[] = [];
+  for (let second = 0; second < 2 * 3600; second++) {
+    const spans: TestSpan[] = [];
+    for (let trace = 1; trace <= 5; trace++) spans.push({ trace, error: random() < 0.003, slow: false });
+    spans.push({ trace: 1000 + Math.floor(second / 4), error: false, slow: false });
+    log.push(record(second, 1_780_000_000_000 + second * 1000 + Math.floor(random() * 999), spans));
+  }
+  const { sampled } = oneGo(settings, log);
+  let noted = 0;
+  const commits: { offset: number; note: string }[] = [];
+  const sampler = new Sampler({ settings, sink: () => {}, unpack: decompress });
+  for (const one of log) {
+    sampler.push(one, decompress(one));
+    if (random() < 0.01) commits.push({ offset: sampler.position(), note: sampler.note(NOTE_CHARACTERS_MAX) });
+  }
+  assert.ok(commits.length > 40);
+  for (const { offset, note } of commits) {
+    const parsed = readNote(note)!;
+    noted = Math.max(noted, parsed.lives.length);
+    const again = new Sampled();
+    const restarted = new Sampler({ settings, sink: again.sink, unpack: decompress });
+    restarted.restore(offset, parsed);
+    // Far enough that every life the commit knew of is over.
+    const until = Math.min(log.length, offset + 400);
+    for (const one of log.slice(parsed.from, until)) restarted.push(one, decompress(one));
+    const expected = sampled.outputs.filter((_, n) => sampled.sequences[n]! >= offset && sampled.sequences[n]! <= again.sequences.at(-1)!);
+    assert.ok(again.outputs.length > 100 || until === log.length);
+    assert.deepEqual(again.outputs, expected, `commit at ${offset}`);
+  }
+  assert.equal(noted, 5, 'the long-lived traces were noted');
 });
