@@ -4,9 +4,9 @@ import { readNote } from '../../pipelines/sample/note.ts';
 import { Sampler } from '../../pipelines/sample/sampler.ts';
 import type { SamplerSettings } from '../../pipelines/sample/settings.ts';
 import { decompress } from '../../pipelines/topic/record.ts';
-import { randomLog, randomSettings, record, seeded, type TestRecord, type TestSpan } from '../sample/random-log.ts';
+import { randomLog, randomSettings, record as recordOf, seeded, type TestRecord, type TestSpan } from '../sample/random-log.ts';
 
-const SEEDS = Number(process.env['SIM_SEEDS'] ?? 1500);
+const SEEDS = Number(process.env['SIM_SEEDS'] ?? 3000);
 const FIRST_SEED = Number(process.env['SIM_SEED'] ?? 1);
 const NOTE_CHARACTERS_MAX = 3_800;
 const AFTER_ALL_MS = 1e9;
@@ -153,7 +153,7 @@ test('traces that live for hours with a span every second come out alike after a
     const spans: TestSpan[] = [];
     for (let trace = 1; trace <= 5; trace++) spans.push({ trace, error: random() < 0.003, slow: false });
     spans.push({ trace: 1000 + Math.floor(second / 4), error: false, slow: false });
-    log.push(record(second, 1_780_000_000_000 + second * 1000 + Math.floor(random() * 999), spans));
+    log.push(recordOf(second, 1_780_000_000_000 + second * 1000 + Math.floor(random() * 999), spans));
   }
   const { sampled } = oneGo(settings, log);
   let noted = 0;
