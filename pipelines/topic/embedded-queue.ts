@@ -1,10 +1,9 @@
-import { Worker } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { Busy } from '../base/errors.ts';
 import { packRecords, type GroupItem } from './embedded-group.ts';
+import { WriterLink } from './embedded-link.ts';
 import type { Partition } from './embedded-reader.ts';
 import type { CommittedRow } from './embedded-schema.ts';
-import { errorOf, type ThreadAnswer, type ThreadData, type ThreadRequest } from './embedded-thread.ts';
 import type { Retained, RetentionRule, Usage } from './embedded-writer.ts';
 import type { RecordHeaders } from './topic.ts';
 
@@ -45,7 +44,6 @@ interface Flight {
 // How far ahead of the clock an idle log reserves time, so that it writes its promise to the disk seldom. After a kill, times begin that far ahead at most.
 const FLOOR_RESERVE_MS = 5000;
 const FULL_RETRY_MS = 1000;
-const BUFFER_BYTES_MIN = 1 << 20;
 
 /**
  * Gathers appends and commits into groups, and has the writer's thread make one group durable at a time: one fsync for
@@ -56,15 +54,14 @@ export class WriteQueue {
   pending_bytes = 0;
   usage: Usage;
   private readonly settings: QueueSettings;
-  private readonly thread: Worker;
+  private readonly link: WriterLink;
   private appends: PendingAppend[] = [];
   private waiting_bytes = 0;
   private readonly commits = new Map<string, PendingCommit>();
   private floorWanted_ms: number | undefined;
   private floorWaiters: Waiters = [];
   private flight: Flight | undefined;
-  private retaining: PromiseWithResolvers<Retained> | undefined;
-  private closed: PromiseWithResolvers<void> | undefined;
+  private drained: PromiseWithResolvers<void> | undefined;
   /** The linger of what waits is over. */
   private due = false;
   private lingering = false;
@@ -74,20 +71,13 @@ export class WriteQueue {
   private failure: Error | undefined;
   private floor_ms: number;
   private durableFloor_ms: number;
-  private spare: ArrayBuffer | undefined;
 
   constructor(settings: QueueSettings) {
     this.settings = settings;
     this.usage = settings.usage;
     this.floor_ms = settings.floor_ms;
     this.durableFloor_ms = settings.floor_ms;
-    const data: ThreadData = { file: settings.file, next: settings.next };
-    this.thread = new Worker(new URL('./embedded-thread.ts', import.meta.url), { workerData: data, name: 'log-writer' });
-    this.thread.on('message', (answer: ThreadAnswer) => this.answered(answer));
-    this.thread.on('error', (error) => this.break(error instanceof Error ? error : new Error(String(error))));
-    this.thread.on('exit', () => {
-      if (!this.closing) this.break(new Error("the log's writer ended by itself"));
-    });
+    this.link = new WriterLink({ file: settings.file, next: settings.next }, (error) => this.break(error));
   }
 
   append(partition: Partition, value: Buffer, headers: RecordHeaders): Promise<number> {
@@ -135,23 +125,24 @@ export class WriteQueue {
     return promised_ms;
   }
 
-  /** One step of retention, behind the group that is being written. One at a time. */
-  retain(rules: readonly RetentionRule[], retention_ms: number): Promise<Retained> {
-    if (this.failure !== undefined) return Promise.reject(this.failure);
-    this.retaining = Promise.withResolvers<Retained>();
-    this.post({ kind: 'retain', rules, now_ms: this.raiseFloor(), retention_ms }, []);
-    return this.retaining.promise;
+  /** One step of retention, behind the group that is being written. */
+  async retain(rules: readonly RetentionRule[], retention_ms: number): Promise<Retained> {
+    if (this.failure !== undefined) throw this.failure;
+    const retained = await this.link.retain(rules, this.raiseFloor(), retention_ms);
+    this.usage = retained.usage;
+    return retained;
   }
 
   /** Makes durable what waits, and closes the file. */
   async close(): Promise<void> {
     this.closing = true;
     this.ending.abort();
-    this.closed = Promise.withResolvers<void>();
+    this.drained = Promise.withResolvers<void>();
     this.schedule();
-    this.closeIfDone();
-    if (this.failure === undefined) await this.closed.promise;
-    await this.thread.terminate();
+    this.tellDrained();
+    await this.drained.promise;
+    if (this.failure === undefined) await this.link.close(this.floor_ms);
+    else await this.link.abandon();
   }
 
   private raiseFloor(): number {
@@ -160,10 +151,15 @@ export class WriteQueue {
   }
 
   private schedule(): void {
-    if (this.flight !== undefined || this.failure !== undefined || this.full) return;
-    if (this.appends.length === 0 && this.commits.size === 0 && this.floorWanted_ms === undefined) return;
-    if (this.due || this.closing || this.waiting_bytes >= this.settings.groupBytes_max) this.seal();
-    else if (!this.lingering) void this.linger();
+    if (this.failure !== undefined || this.full) return;
+    if (this.appends.length === 0 && this.commits.size === 0 && this.floorWanted_ms === undefined) {
+      this.due = false;
+      return;
+    }
+    const ripe = this.due || this.closing || this.waiting_bytes >= this.settings.groupBytes_max;
+    if (ripe && this.flight === undefined) this.seal();
+    // What arrives while a group is being written waits for that, and no longer where that took long.
+    else if (!ripe && !this.lingering) void this.linger();
   }
 
   private async linger(): Promise<void> {
@@ -198,62 +194,30 @@ export class WriteQueue {
     // What did not fit has waited long enough.
     this.due = this.appends.length > 0;
     this.flight = group;
+    void this.fly(group, bytes);
+  }
 
-    const values = this.buffer(bytes);
+  private async fly(group: Flight, bytes: number): Promise<void> {
+    const { appends, commits, time_ms, floor_ms } = group;
+    const values = this.link.buffer(bytes);
     const meta = packRecords(appends, values);
-    this.post(
-      {
-        kind: 'group',
-        time_ms: group.time_ms,
-        records: count,
+    try {
+      const { offsets, usage } = await this.link.write({
+        time_ms,
+        records: appends.length,
         meta,
         values,
         commits: commits.map(({ row }) => row),
-        floor_ms: group.floor_ms,
-      },
-      [values, meta.buffer],
-    );
-  }
-
-  /** A buffer for the values: the one that came back, where it is large enough. It travels to the writer and back. */
-  private buffer(bytes: number): ArrayBuffer {
-    const spare = this.spare;
-    this.spare = undefined;
-    if (spare !== undefined && spare.byteLength >= bytes) return spare;
-    return new ArrayBuffer(Math.max(BUFFER_BYTES_MIN, 2 ** Math.ceil(Math.log2(Math.max(bytes, 1)))));
-  }
-
-  private post(request: ThreadRequest, transfer: ArrayBuffer[]): void {
-    this.thread.postMessage(request, transfer);
-  }
-
-  private answered(answer: ThreadAnswer): void {
-    switch (answer.kind) {
-      case 'group':
-        this.usage = answer.usage;
-        this.spare = answer.values;
-        this.durable(answer.offsets);
-        break;
-      case 'group_failed': {
-        const error = errorOf(answer.failure);
-        this.spare = answer.values;
-        if (error instanceof Busy) this.refused(error);
-        else this.break(error);
-        break;
-      }
-      case 'retained':
-        this.usage = answer.usage;
-        this.retaining?.resolve(answer);
-        return;
-      case 'retain_failed':
-        this.retaining?.reject(errorOf(answer.failure));
-        return;
-      case 'closed':
-        this.closed?.resolve();
-        return;
+        floor_ms,
+      });
+      this.usage = usage;
+      this.durable(offsets);
+    } catch (error) {
+      if (error instanceof Busy) this.refused(error);
+      else this.break(error instanceof Error ? error : new Error(String(error)));
     }
     this.schedule();
-    this.closeIfDone();
+    this.tellDrained();
   }
 
   private durable(offsets: Float64Array): void {
@@ -305,21 +269,12 @@ export class WriteQueue {
     for (const { done } of [...(group?.appends ?? []), ...this.appends]) done.reject(error);
     for (const { waiters } of [...(group?.commits ?? []), ...this.commits.values()]) for (const done of waiters) done.reject(error);
     for (const done of [...(group?.floorWaiters ?? []), ...this.floorWaiters]) done.reject(error);
-    this.retaining?.reject(error);
-    this.closed?.resolve();
+    this.drained?.resolve();
     this.settings.broken(error);
   }
 
-  private closeIfDone(): void {
-    if (
-      !this.closing ||
-      this.failure !== undefined ||
-      this.flight !== undefined ||
-      this.appends.length > 0 ||
-      this.commits.size > 0 ||
-      this.floorWanted_ms !== undefined
-    )
-      return;
-    this.post({ kind: 'close', floor_ms: this.floor_ms }, []);
+  private tellDrained(): void {
+    const empty = this.flight === undefined && this.appends.length === 0 && this.commits.size === 0 && this.floorWanted_ms === undefined;
+    if (empty || this.failure !== undefined) this.drained?.resolve();
   }
 }

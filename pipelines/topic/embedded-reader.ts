@@ -104,8 +104,9 @@ export class EmbeddedReader implements Reader {
 
   private async run(partition: Partition, start: Promise<number>, begin: Promise<void>): Promise<void> {
     try {
-      const from = await start;
+      // First the turn of whoever called read(): a failure must find `failed` observed.
       await begin;
+      const from = await start;
       await this.deliver(partition, from, this.options.consumer);
     } catch (error) {
       // While stopping, whoever stops hears of it.

@@ -52,7 +52,7 @@ export function numberIn(row: Record<string, unknown> | undefined, column: strin
   return value;
 }
 
-export function textIn(row: Record<string, unknown> | undefined, column: string): string {
+function textIn(row: Record<string, unknown> | undefined, column: string): string {
   const value = row?.[column];
   if (typeof value !== 'string') throw new Error(`the log's column ${column} holds ${typeof value}`);
   return value;

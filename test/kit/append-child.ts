@@ -6,7 +6,8 @@ import { openEmbeddedTopics } from '../../pipelines/topic/embedded.ts';
 /*
  * node append-child.ts DIRECTORY START: opens the log, prints `open`, then appends for ever to both partitions of `traces`
  * and prints a line for each record that was acknowledged: partition, offset, serial number. The value tells the serial
- * number (START, START + 1 …) and is filled from it. Made to be killed.
+ * number (START, START + 1 …) and is filled from it. With START `idle` it appends nothing, reads, and prints `idle PARTITION TIME`
+ * for each promise. Made to be killed.
  */
 const directory = process.argv[2]!;
 let serial = Number(process.argv[3]);
@@ -25,6 +26,7 @@ if (import.meta.main) {
     clock: wallClock,
     log: createLog('silent'),
     linger_ms: 1,
+    idle_ms: 10,
     groupBytes_max: 200_000,
   });
   writeSync(1, 'open\n');
@@ -37,5 +39,19 @@ if (import.meta.main) {
       writeSync(1, `${partition} ${offset} ${number}\n`);
     }
   };
+  if (process.argv[3] === 'idle') {
+    const reader = await log.read({
+      group: 'idle',
+      topics: ['traces'],
+      keepBehind_ms: 0,
+      consumer: {
+        assigned: async () => ({ offset: 0 }),
+        records: async () => {},
+        idle: async (_topic, partition, time_ms) => void writeSync(1, `idle ${partition} ${time_ms}\n`),
+        revoked: async () => {},
+      },
+    });
+    await reader.failed;
+  }
   await Promise.all([0, 1, 0, 1, 0, 1].map(appendForEver));
 }

@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { OperatorError } from '../../pipelines/base/errors.ts';
 import { valueOf } from '../kit/append-child.ts';
-import { openLog, readLog, RecordingConsumer, temporaryDirectory, until } from '../kit/embedded-log.ts';
+import { headersOf, openLog, readLog, RecordingConsumer, ShiftedClock, temporaryDirectory, until } from '../kit/embedded-log.ts';
 import { start } from '../kit/process.ts';
 
 const CHILD = fileURLToPath(new URL('../kit/append-child.ts', import.meta.url));
@@ -76,6 +76,29 @@ test('kill -9 at any moment loses no acknowledged record, doubles none, and keep
       records.length - acknowledged[partition]!.size <= 3 * KILLS,
       `${records.length} records, ${acknowledged[partition]!.size} acknowledged`,
     );
+  }
+  await reader.stop();
+  await log.close();
+});
+
+test('what idle() promised before a kill -9 holds for records after it, with the clock set back', async (t) => {
+  const directory = temporaryDirectory(t);
+  const child = start(process.execPath, [CHILD, directory, 'idle']);
+  await until(() => child.output().split('idle').length > 20, `promises of the child: ${child.output()}`);
+  child.child.kill('SIGKILL');
+  await child.ended;
+  const clock = new ShiftedClock();
+  clock.shift_ms = -3_600_000;
+  const log = await openLog(directory, { clock });
+  const consumer = new RecordingConsumer();
+  const reader = await readLog(log, consumer);
+  const value = valueOf(1);
+  for (const partition of [0, 1]) await log.append('traces', partition, value, headersOf(value));
+  await until(() => consumer.count() === 2, 'both records');
+  for (const line of child.output().split('\n').slice(1, -1)) {
+    const [, partition, time_ms] = line.split(' ').map(Number);
+    const record = consumer.of('traces', partition!)[0];
+    assert.ok(record!.time_ms >= time_ms!, `record of ${record!.time_ms}, promised ${time_ms}`);
   }
   await reader.stop();
   await log.close();

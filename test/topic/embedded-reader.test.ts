@@ -145,6 +145,29 @@ test('a consumer that throws ends its reader and no other', async (t) => {
   await log.close();
 });
 
+test('a consumer that throws in assigned(), or begins beyond the end, ends its reader; read() resolves all the same', async (t) => {
+  const log = await openLog(temporaryDirectory(t));
+  const bad = new RecordingConsumer();
+  bad.start = () => Promise.reject(new Error('cannot begin'));
+  await assert.rejects((await readerOf(log, bad)).failed, /cannot begin/);
+  bad.start = () => ({ offset: 1 });
+  await assert.rejects((await readerOf(log, bad)).failed, /beyond the end/);
+  await log.close();
+});
+
+test('read() resolves with every partition assigned, so that it can be committed, and records come after it', async (t) => {
+  const log = await openLog(temporaryDirectory(t));
+  await appendSome(log, 2);
+  const consumer = new RecordingConsumer();
+  const reader = await readerOf(log, consumer);
+  assert.equal(consumer.assignments.length, 2);
+  assert.equal(consumer.count(), 0);
+  await reader.commit('traces', 0, 1, '');
+  await until(() => consumer.count() === 2, 'the records');
+  await reader.stop();
+  await log.close();
+});
+
 test('a group has one reader a topic in a process', async (t) => {
   const log = await openLog(temporaryDirectory(t));
   const reader = await readerOf(log, new RecordingConsumer());
