@@ -3,6 +3,7 @@ import { afterEach, test } from 'node:test';
 import { spanMetricsDefaults } from '../../pipelines/aggregate/settings.ts';
 import type { Clock } from '../../pipelines/base/clock.ts';
 import { StageCounters } from '../../pipelines/base/counters.ts';
+import { Busy } from '../../pipelines/base/errors.ts';
 import { createLog } from '../../pipelines/base/log.ts';
 import type { Processor } from '../../pipelines/process/processor.ts';
 import type { PolicySettings } from '../../pipelines/sample/settings.ts';
@@ -79,14 +80,20 @@ class Bed {
     return names;
   }
 
-  /** Calls counted by all span metrics, each window once: repeats are skipped by (sequence, part). */
+  /** Calls counted by all span metrics, each window once: repeats are skipped, and must be what they repeat. */
   calls(): number {
     let calls = 0;
-    const last = new Map<number, number>();
     for (const partition of [0, 1]) {
+      const seen = new Map<string, Buffer>();
+      let last = 0;
       for (const { value, headers } of this.topics.records('spanmetrics', partition)) {
-        if (headers.sequence! <= (last.get(partition) ?? 0)) continue;
-        last.set(partition, headers.sequence!);
+        const key = `${headers.sequence} ${headers.part ?? 0}`;
+        const first = seen.get(key);
+        if (first !== undefined) assert.ok(first.equals(value), `window ${key} came again with other bytes`);
+        assert.ok(first !== undefined || headers.sequence! >= last, `window ${key} came after ${last}: it would be skipped`);
+        if (first !== undefined) continue;
+        seen.set(key, value);
+        last = headers.sequence!;
         for (const r of decode('MetricsData', value).resourceMetrics)
           for (const s of r.scopeMetrics)
             for (const metric of s.metrics)
@@ -142,6 +149,23 @@ test('nothing is committed beyond what is durable', async () => {
   assert.equal(bed.topics.items('sampled'), 1);
 });
 
+test('a record that makes others due waits for their output before the commit moves past them', async () => {
+  const bed = new Bed();
+  bed.topics.idleEvery_ms = 1e9;
+  const sample = await bed.start();
+  await bed.send([{ trace: '1', status: 2 }]);
+  await bed.topics.until(() => sample.counters[0]!.in === 1, 'the span');
+  const commits = bed.topics.commits.length;
+  bed.clock.time_ms += 1000;
+  bed.topics.failAppend = (topic) => (topic === 'sampled' ? new Busy('log_full', 'no', 10) : undefined);
+  await bed.send([{ trace: '2', status: 2 }]);
+  await bed.topics.until(() => sample.counters[0]!.in === 2 && sample.counters[1]!.held === 1, 'the output to wait');
+  for (const { offset } of bed.topics.commits.slice(commits)) assert.equal(offset, 0);
+  bed.topics.failAppend = undefined;
+  await bed.topics.until(() => bed.topics.committed('sample.traces', 'traces', 0)?.offset === 1, 'the commit');
+  assert.equal(bed.topics.items('sampled'), 1);
+});
+
 test('a busy log is tried again, in order, and nothing overtakes', async () => {
   const bed = new Bed();
   await bed.start();
@@ -190,6 +214,7 @@ test('a crash repeats outputs with the same sequence and the same bytes, late sp
   await bed.send([{ trace: '2', name: 'b', status: 2 }]);
   await bed.pass(600);
   await bed.topics.until(() => bed.topics.committed('sample.traces', 'traces', 0)?.offset === 1, 'the first record is behind');
+  assert.ok(bed.topics.items('spanmetrics') > 0);
   bed.topics.crash('sample.traces');
   running.length = 0;
   const second = await bed.start(settings);
