@@ -225,6 +225,28 @@ test('a crash repeats outputs with the same sequence and the same bytes, late sp
   const lateKept = second.metrics().find((one) => one.name === 'tailrace_sample_late_spans_total' && one.labels?.['decision'] === 'kept');
   assert.equal(lateKept?.value, 1);
   await bed.topics.until(() => bed.calls() === 3, 'three calls, each once');
+  const windows = bed.topics.records('spanmetrics', 0).map(({ headers }) => headers.sequence);
+  assert.equal(windows.filter((end) => end === windows[0]).length, 1, 'the first window was durable at the commit');
+});
+
+test('a crash within a window of span metrics loses nothing of it, and windows that are durable do not come again', async () => {
+  const bed = new Bed();
+  const { tail: _tail, ...rest } = settingsWith();
+  await bed.start(rest);
+  await bed.send([{ trace: '1' }]);
+  await bed.pass(600);
+  await bed.topics.until(() => bed.calls() === 1, 'the first window');
+  await bed.send([{ trace: '2' }]);
+  await bed.pass(100);
+  const durable = bed.topics.commits.length;
+  await bed.topics.until(() => bed.topics.commits.slice(durable).some(({ offset }) => offset === 2), 'a commit in the second window');
+  bed.topics.crash('sample.traces');
+  running.length = 0;
+  await bed.start(rest);
+  await bed.send([{ trace: '3' }]);
+  await bed.pass(500);
+  await bed.topics.until(() => bed.calls() === 3, 'both spans of the second window');
+  assert.equal(new Set(bed.topics.records('spanmetrics', 0).map(({ headers }) => headers.sequence)).size, 2);
 });
 
 test('outputs pass the processors behind the sampling, and are cut to the size of a record with rising parts', async () => {
