@@ -105,7 +105,8 @@ export class SamplePartition {
       metricsFrom_ms = Math.min(metricsFrom_ms, one.from_ms);
     }
     const from_ms = await log.timeAt(from);
-    return from_ms !== undefined && metricsFrom_ms < from_ms ? { time_ms: metricsFrom_ms } : { offset: from };
+    // Nothing at `from` yet: it is the log's end, and the open window lies before it.
+    return metricsFrom_ms < (from_ms ?? Infinity) ? { time_ms: metricsFrom_ms } : { offset: from };
   }
 
   async records(records: readonly LogRecord[]): Promise<void> {
