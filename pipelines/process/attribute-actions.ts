@@ -2,12 +2,12 @@ import { hash } from 'node:crypto';
 import { hashBytes } from '../base/hash.ts';
 import { OperatorError } from '../base/errors.ts';
 import { VALUE_BOOL, VALUE_DOUBLE, VALUE_EMPTY, VALUE_INT, VALUE_STRING, sameBytes } from '../otlp/attributes.ts';
-import { EMPTY, i64ToNumber } from '../wire/cursor.ts';
+import { EMPTY } from '../wire/cursor.ts';
 import { Writer } from '../wire/writer.ts';
 import { FROM_SCRATCH, FROM_SETTINGS, type AttributeEdit } from './attribute-edit.ts';
 import { BytesPattern } from './bytes-pattern.ts';
 import { PatternError } from './pattern-parser.ts';
-import { Slot } from './slot.ts';
+import { Slot, intToNumber } from './slot.ts';
 import { parseDecimal, valueText } from './value-text.ts';
 
 /** A value in a configuration. Whole numbers become ints, others doubles. */
@@ -218,16 +218,16 @@ function numberOf(slot: Slot, result: Slot, toInt: boolean): number | undefined 
   switch (slot.kind) {
     case VALUE_INT:
     case VALUE_BOOL:
-      result.setInt(slot.lo, slot.hi);
-      return i64ToNumber(slot.lo, slot.hi);
+      result.setInt(slot.lo | 0, slot.hi | 0);
+      return intToNumber(slot);
     case VALUE_DOUBLE: {
       if (!Number.isFinite(slot.double)) return undefined;
       const whole = Math.trunc(slot.double);
-      result.setInt(whole >>> 0, Math.floor(whole / 0x1_0000_0000) >>> 0);
+      result.setInt(whole | 0, Math.floor(whole / 0x1_0000_0000) | 0);
       return whole;
     }
     case VALUE_STRING: {
-      if (parseDecimal(slot, result).kind === VALUE_INT) return i64ToNumber(result.lo, result.hi);
+      if (parseDecimal(slot, result).kind === VALUE_INT) return intToNumber(result);
       if (toInt) return undefined;
       const text = slot.bytes.toString('latin1', slot.start, slot.stop);
       return /^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$/.test(text) ? Number(text) : undefined;

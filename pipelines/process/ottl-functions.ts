@@ -10,13 +10,13 @@ import {
   sameBytes,
 } from '../otlp/attributes.ts';
 import { SPAN_ID_BYTES, TRACE_ID_BYTES } from '../otlp/span.ts';
-import { Cursor, WIRE_LEN, i64ToNumber } from '../wire/cursor.ts';
+import { Cursor, WIRE_LEN } from '../wire/cursor.ts';
 import { ConditionError, didYouMean } from './condition-error.ts';
 import type { CallNode } from './ottl-parser.ts';
 import type { CompiledValue, ConditionContext, Load, ValueType } from './ottl-value.ts';
 import { PatternError } from './pattern-parser.ts';
 import { BytesPattern } from './bytes-pattern.ts';
-import { Slot, compareSlots } from './slot.ts';
+import { Slot, compareSlots, intToNumber } from './slot.ts';
 import { parseDecimal, valueText } from './value-text.ts';
 
 interface FunctionEntry {
@@ -205,7 +205,7 @@ function buildInt([target]: readonly CompiledValue[]): Load {
     switch (value.kind) {
       case VALUE_INT:
       case VALUE_BOOL:
-        return slot.setInt(value.lo, value.hi);
+        return slot.setInt(value.lo | 0, value.hi | 0);
       case VALUE_DOUBLE:
         return Number.isFinite(value.double) ? setTruncated(slot, value.double) : slot.setNil();
       case VALUE_STRING:
@@ -218,7 +218,7 @@ function buildInt([target]: readonly CompiledValue[]): Load {
 
 function setTruncated(slot: Slot, value: number): Slot {
   const whole = Math.trunc(value);
-  return slot.setInt(whole >>> 0, Math.floor(whole / 0x1_0000_0000) >>> 0);
+  return slot.setInt(whole | 0, Math.floor(whole / 0x1_0000_0000) | 0);
 }
 
 function buildDouble([target]: readonly CompiledValue[]): Load {
@@ -228,11 +228,11 @@ function buildDouble([target]: readonly CompiledValue[]): Load {
     switch (value.kind) {
       case VALUE_INT:
       case VALUE_BOOL:
-        return slot.setDouble(i64ToNumber(value.lo, value.hi));
+        return slot.setDouble(intToNumber(value));
       case VALUE_DOUBLE:
         return slot.setDouble(value.double);
       case VALUE_STRING: {
-        if (parseDecimal(value, slot).kind === VALUE_INT) return slot.setDouble(i64ToNumber(slot.lo, slot.hi));
+        if (parseDecimal(value, slot).kind === VALUE_INT) return slot.setDouble(intToNumber(slot));
         const text = value.bytes.toString('latin1', value.start, value.stop);
         const number = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$/.test(text) ? Number(text) : Number.NaN;
         return Number.isNaN(number) ? slot.setNil() : slot.setDouble(number);

@@ -98,13 +98,13 @@ const SPAN_FIELDS: Fields = new Map<string, Field>([
       keyed: (key) => (item, slot) => loadTraceStateMember(item.span, key, slot),
     },
   ],
-  ['start_time_unix_nano', int((item, slot) => slot.setInt(item.span.startLo, item.span.startHi))],
-  ['end_time_unix_nano', int((item, slot) => slot.setInt(item.span.endLo, item.span.endHi))],
+  ['start_time_unix_nano', int((item, slot) => slot.setInt(item.span.startLo | 0, item.span.startHi | 0))],
+  ['end_time_unix_nano', int((item, slot) => slot.setInt(item.span.endLo | 0, item.span.endHi | 0))],
 ]);
 const EVENT_FIELDS: Fields = new Map<string, Field>([
   ['attributes', { attributes: (item) => item.event.attributes, bytes: (item) => item.event.bytes }],
   ['name', text((item, slot) => slot.setText(item.event.bytes, item.event.nameStart, item.event.nameStop))],
-  ['time_unix_nano', int((item, slot) => slot.setInt(item.event.timeLo, item.event.timeHi))],
+  ['time_unix_nano', int((item, slot) => slot.setInt(item.event.timeLo | 0, item.event.timeHi | 0))],
 ]);
 const bodyBind: Bind = (item, slot) => slot.setAny(item.log.bytes, item.log.bodyStart, item.log.bodyStop);
 const LOG_FIELDS: Fields = new Map<string, Field>([
@@ -125,8 +125,8 @@ const LOG_FIELDS: Fields = new Map<string, Field>([
   ['span_id', logSpanId],
   ['span_id.string', idText(logSpanId)],
   ['flags', int((item, slot) => slot.setInt(item.log.flags, 0))],
-  ['time_unix_nano', int((item, slot) => slot.setInt(item.log.timeLo, item.log.timeHi))],
-  ['observed_time_unix_nano', int((item, slot) => slot.setInt(item.log.observedLo, item.log.observedHi))],
+  ['time_unix_nano', int((item, slot) => slot.setInt(item.log.timeLo | 0, item.log.timeHi | 0))],
+  ['observed_time_unix_nano', int((item, slot) => slot.setInt(item.log.observedLo | 0, item.log.observedHi | 0))],
 ]);
 const METRIC_FIELDS: Fields = new Map<string, Field>([
   ['name', text((item, slot) => slot.setText(item.metric.bytes, item.metric.nameStart, item.metric.nameStop))],

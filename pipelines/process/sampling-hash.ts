@@ -21,7 +21,8 @@ export function fnv14Randomness(bytes: Buffer, start: number, stop: number, seed
   const unused = h >>> 18;
   const mixed = (unused ^ (unused << 10)) & 0xfff_ffff;
   // 56 bits: top << 42 | mixed << 14 | low; the upper half holds bits 32 to 55.
-  into.set((top << 10) | (mixed >>> 18), (((mixed & 0x3_ffff) << 14) | low) >>> 0);
+  into.hi = (top << 10) | (mixed >>> 18);
+  into.lo = (((mixed & 0x3_ffff) << 14) | low) >>> 0;
 }
 
 /** T of a percentage in hash_seed mode: a multiple of 2^-14. A share that rounds to nothing keeps nothing. */

@@ -116,7 +116,7 @@ export class SpanSampler implements Processor, ItemHandler {
     const { threshold, configured } = this;
     if (this.mode === 'proportional' && this.arrivesWithThreshold()) {
       thresholdFromProbability(probabilityOf(this.arriving) * this.ratio, this.precision, threshold);
-    } else threshold.set(configured.hi, configured.lo);
+    } else threshold.copyFrom(configured);
     return !keepsNothing(threshold) && atLeast(this.randomness, threshold);
   }
 

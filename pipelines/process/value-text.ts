@@ -39,7 +39,7 @@ function scalarText(value: ValueView): string {
     case VALUE_BOOL:
       return value.lo === 0 ? 'false' : 'true';
     case VALUE_INT: {
-      const number = i64ToNumber(value.lo, value.hi);
+      const number = i64ToNumber(value.lo >>> 0, value.hi);
       return Number.isSafeInteger(number)
         ? String(number)
         : BigInt.asIntN(64, (BigInt(value.hi >>> 0) << 32n) | BigInt(value.lo >>> 0)).toString();
@@ -61,7 +61,7 @@ function jsonOf(bytes: Buffer, value: ValueView, depth: number): unknown {
     case VALUE_BOOL:
       return value.lo !== 0;
     case VALUE_INT:
-      return i64ToNumber(value.lo, value.hi);
+      return i64ToNumber(value.lo >>> 0, value.hi);
     case VALUE_DOUBLE:
       return value.double;
     case VALUE_ARRAY: {
@@ -114,7 +114,7 @@ export function parseDecimal(value: Slot, into: Slot): Slot {
   }
   const limit = hi === 0x8000_0000;
   if (limit && !(negative && lo === 0)) return into.setNil();
-  if (!negative) return into.setInt(lo, hi);
+  if (!negative) return into.setInt(lo | 0, hi | 0);
   const low = lo === 0 ? 0 : 0x1_0000_0000 - lo;
-  return into.setInt(low, (0x1_0000_0000 - hi - (lo === 0 ? 0 : 1)) >>> 0);
+  return into.setInt(low | 0, (0x1_0000_0000 - hi - (lo === 0 ? 0 : 1)) | 0);
 }
