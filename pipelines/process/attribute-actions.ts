@@ -27,8 +27,8 @@ export interface AttributeAction {
 }
 
 /** Hashes remembered by one hash action, and the longest value that is. */
-export const HASH_MEMO_ENTRIES = 1024;
-export const HASH_MEMO_BYTES_MAX = 512;
+const HASH_MEMO_ENTRIES = 1024;
+const HASH_MEMO_BYTES_MAX = 512;
 
 type Step = (edit: AttributeEdit) => void;
 
@@ -124,7 +124,7 @@ function onMatching(
 }
 
 /** @throws OperatorError */
-export function compilePattern(pattern: string, where: string): BytesPattern {
+function compilePattern(pattern: string, where: string): BytesPattern {
   try {
     return new BytesPattern(pattern);
   } catch (error) {
@@ -250,7 +250,7 @@ function encodeString(text: string): Buffer {
 }
 
 /** The fields of an AnyValue. For settings: it takes objects and makes them bytes once. */
-export function writeAnyValue(writer: Writer, value: SettingsValue): void {
+function writeAnyValue(writer: Writer, value: SettingsValue): void {
   if (typeof value === 'string') writer.stringField(1, value);
   else if (typeof value === 'boolean') writer.varintField(2, value ? 1 : 0);
   else if (typeof value === 'number') {

@@ -8,7 +8,7 @@ const VALUE = 3; // source, start, stop
 const WHOLE_STOP = 6; // end of the KeyValue in `bytes` when nothing of it changed, else 0; its start is kept in `wholes`
 
 /** Where a key or value lies: the message, the settings' constants, or what this edit computed. */
-export const FROM_MESSAGE = 0;
+const FROM_MESSAGE = 0;
 export const FROM_SETTINGS = 1;
 export const FROM_SCRATCH = 2;
 

@@ -2,7 +2,7 @@ import { parsePattern, type Assertion } from './pattern-parser.ts';
 import { BYTE, MATCH, SPLIT, compileProgram, type Program } from './pattern-program.ts';
 
 /** States that the automaton of one pattern may hold; when they are full it starts anew, counted in `resets`. */
-export const PATTERN_STATES_MAX = 512;
+const PATTERN_STATES_MAX = 512;
 
 // The character before a position, as far as an assertion asks for it.
 const AT_START = 0;

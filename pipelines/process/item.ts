@@ -15,7 +15,7 @@ import { ItemScope } from './scope.ts';
  */
 
 /** One event of a span as offsets; reused. */
-export class EventView {
+class EventView {
   bytes: Buffer = EMPTY;
   timeLo = 0;
   timeHi = 0;
@@ -54,7 +54,7 @@ const FIELD_GAUGE = 5;
 const FIELD_SUMMARY = 11;
 
 /** The head of one metric as offsets; reused. `type` is METRIC_DATA_TYPE_* (0 none to 5 summary). Data points are not read. */
-export class MetricView {
+class MetricView {
   bytes: Buffer = EMPTY;
   nameStart = 0;
   nameStop = 0;

@@ -8,7 +8,7 @@ import { ConditionError } from './condition-error.ts';
  *   name    letter (letter | digit | _)*      keywords and enum names are names too
  *   compare == != >= <= > <        math  + - * /        punctuation ( ) [ ] { } , . : =
  */
-export type TokenKind = 'bytes' | 'float' | 'int' | 'string' | 'name' | 'compare' | 'math' | 'punctuation' | 'end';
+type TokenKind = 'bytes' | 'float' | 'int' | 'string' | 'name' | 'compare' | 'math' | 'punctuation' | 'end';
 
 /** `column` counts from 1. `bytes` is the value of a string or of a byte literal. */
 export interface Token {

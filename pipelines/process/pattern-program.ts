@@ -4,11 +4,11 @@ import type { Ranges } from './pattern-ranges.ts';
 /** Instructions of a Thompson automaton over bytes. BYTE first last next; SPLIT next other; ASSERT assertion next; MATCH. */
 export const BYTE = 0;
 export const SPLIT = 1;
-export const ASSERT = 2;
+const ASSERT = 2;
 export const MATCH = 3;
 
 /** A pattern that becomes longer than this is refused: [a-z]{1000} of {1000} would fill the memory. */
-export const PATTERN_INSTRUCTIONS_MAX = 20_000;
+const PATTERN_INSTRUCTIONS_MAX = 20_000;
 
 export interface Program {
   readonly op: readonly number[];

@@ -11,7 +11,7 @@ import type { Processor } from '../../pipelines/process/processor.ts';
  * boxes numbers for a long while. Prints a line `name bytes` for every processor: the bytes that V8 gave out per span, the least
  * of many attempts, as in test/otlp/allocation.test.ts.
  */
-const ENOUGH = 3;
+const ENOUGH = 8;
 const ROUNDS = 5;
 const ATTEMPTS_MAX = 300;
 
