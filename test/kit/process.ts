@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer } from 'node:net';
+import { after } from 'node:test';
 
 /** Resolves with the first value that is not undefined or false; asks again every `every_ms`. Fails after `deadline_ms` with `what`. */
 export async function until<T>(what: string, ask: () => Promise<T | undefined | false> | T | undefined | false, deadline_ms = 30_000, every_ms = 50): Promise<T> {
@@ -51,9 +52,12 @@ export interface Running {
 }
 
 const running = new Set<ChildProcess>();
-process.on('exit', () => {
+const endAll = (): void => {
   for (const child of running) child.kill('SIGKILL');
-});
+};
+process.on('exit', endAll);
+// A failed test leaves its children behind; they would keep the test process, and the whole run, from ending.
+after(endAll);
 
 /** A child process whose output is kept. It is ended with this process at the latest. */
 export function start(command: string, args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Running {

@@ -38,7 +38,8 @@ export async function startTailrace(options: { config?: string; data?: string; p
     'tailrace to be ready',
     async () => {
       if (over) return 'over';
-      return (await fetch(`http://127.0.0.1:${ports.metrics}/readyz`)).ok ? 'ready' : undefined;
+      // The words, not only the port: another Tailrace may answer there.
+      return process.output().includes('Tailrace is ready.') && (await fetch(`http://127.0.0.1:${ports.metrics}/readyz`)).ok;
     },
     60_000,
   );
