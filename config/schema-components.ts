@@ -75,7 +75,7 @@ const conditions = (what: string) => z.array(z.string()).min(1).describe(`OTTL c
 const errorMode = z
   .enum(['ignore', 'silent', 'propagate'])
   .default('ignore')
-  .describe('Accepted for compatibility: a condition that cannot be evaluated does not hold.');
+  .describe('When a function cannot work with its argument: ignore and silent take the condition as false, propagate refuses the request.');
 
 const attributeAction = z.strictObject({
   key: z.string().min(1).optional().describe('The attribute.'),
@@ -162,7 +162,7 @@ export const processors = {
         .describe(
           "Bytes of records held for a decision, per partition (compressed). Beyond it the oldest traces are decided early. Tailrace's own.",
         ),
-      traces_max: z.number().int().min(1_000).default(5_000_000).describe("Traces remembered per partition. Tailrace's own."),
+      traces_max: z.number().int().min(1_000).default(5_000_000).describe("Appearances of traces in records (a pair of record and trace) remembered per partition; beyond it the oldest are decided and forgotten early. Tailrace's own."),
       num_traces: z.number().int().min(0).optional().describe('Accepted: held_bytes_max and traces_max rule.'),
       expected_new_traces_per_sec: z.number().int().min(0).optional().describe('Accepted: tables grow by themselves.'),
       policies: z
@@ -253,6 +253,11 @@ export const exporters = {
         .describe('Made when it is not there.'),
       username: z.string().default('default').describe('User at a server.'),
       password: z.string().default('').describe('Use ${env:NAME} or ${file:PATH}.'),
+      cluster_name: z
+        .string()
+        .regex(/^[A-Za-z0-9_.-]*$/, 'letters, digits, _ . -')
+        .default('')
+        .describe('A cluster of the server: tables become Replicated on it, with a Distributed table of the plain name before them.'),
       create_schema: z.boolean().default(true).describe('Creates and migrates the tables at start.'),
       ttl: duration('720h', 'Rows are removed this long after their timestamp; 0 keeps them.'),
       batch: z

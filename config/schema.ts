@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from './duration.ts';
+import { alerts, kafka, redis } from './schema-scale.ts';
 import { componentSchemas, type Section } from './schema-components.ts';
 
 /** The file around the components. `componentSchemas` holds theirs; `load.ts` joins the two, so that every error has its place. */
@@ -75,6 +76,9 @@ export const tailrace = z
         drain_timeout: duration('30s', 'Longest wait for requests under way at a stop.'),
       })
       .prefault({}),
+    kafka: kafka.optional(),
+    redis: redis.optional(),
+    alerts,
   })
   .prefault({})
   .describe("Tailrace's own settings.");
