@@ -8,6 +8,8 @@ import type { Topics } from '../pipelines/topic/topic.ts';
 import { refusedDirectoryOf, startWrite, writeDefaults } from './write.ts';
 
 export interface ConnectedStore {
+  /** Its id in the file. */
+  readonly exporter: string;
   readonly counters: readonly StageCounters[];
   outageSince_ms(): number | undefined;
   stop(): Promise<void>;
@@ -18,17 +20,15 @@ const MIGRATE_RETRY_MS = [500, 15_000] as const;
 const HOUR_MS = 3_600_000;
 
 /** A store with its tables and its write role. Where ClickHouse is down the role starts once the tables could be made; ingest does not wait for it. */
-export async function connectStore(parts: {
-  stage: WriteStage;
-  url: string;
-  directory: string;
-  topics: Topics;
-  clock: Clock;
-  log: Log;
-}): Promise<ConnectedStore> {
-  const { stage, topics, clock, log } = parts;
+export async function connectStore(
+  parts: { readonly directory: string; readonly clock: Clock; readonly log: Log },
+  stage: WriteStage,
+  url: string,
+  topics: Topics,
+): Promise<ConnectedStore> {
+  const { clock, log } = parts;
   const { config } = stage;
-  const settings = { ...storeDefaults, url: parts.url, username: config.username, password: config.password };
+  const settings = { ...storeDefaults, url, username: config.username, password: config.password };
   // The database is made by the migration, so the client that makes it must not name it.
   const admin = createStore(settings);
   const store = createStore({ ...settings, database: config.database });
@@ -66,11 +66,11 @@ export async function connectStore(parts: {
         await tables();
         running = await write();
         running.failed.catch(reject);
-        if (downSince_ms !== undefined) log.info({ url: parts.url }, 'ClickHouse is there');
+        if (downSince_ms !== undefined) log.info({ url }, 'ClickHouse is there');
         downSince_ms = undefined;
         return;
       } catch (error) {
-        if (downSince_ms === undefined) log.warn({ err: error, url: parts.url }, 'cannot make the tables yet: data waits in the log');
+        if (downSince_ms === undefined) log.warn({ err: error, url }, 'cannot make the tables yet: data waits in the log');
         downSince_ms ??= clock.now_ms();
         await clock.sleep(delay_ms, stopped.signal);
         delay_ms = Math.min(delay_ms * 2, MIGRATE_RETRY_MS[1]);
@@ -81,6 +81,7 @@ export async function connectStore(parts: {
   // The embedded engine is up: wait for its tables, so that "ready" means that SQL works.
   if (config.endpoint === 'embedded') await beginning;
   return {
+    exporter: stage.exporter,
     get counters() {
       return running?.counters ?? [];
     },
