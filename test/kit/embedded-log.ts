@@ -82,6 +82,8 @@ export interface Idle {
   readonly time_ms: number;
   /** Records of the partition that had been delivered. */
   readonly delivered: number;
+  /** Offset that the next record was to get, as the log showed it at that moment. */
+  readonly end: number;
 }
 
 /** Keeps everything that a reader tells it. `start` says where to begin (default: the commit, else the first record); `onRecords` may wait or throw. */
@@ -94,10 +96,12 @@ export class RecordingConsumer implements Consumer {
     offset: committed?.offset ?? 0,
   });
   onRecords: (partition: number, records: readonly LogRecord[]) => void | Promise<void> = () => {};
+  private readonly views = new Map<string, PartitionView>();
   private readonly busy = new Set<string>();
 
   async assigned(topic: string, partition: number, committed: Committed | undefined, view: PartitionView): Promise<StartAt> {
     this.assignments.push({ topic, partition, committed });
+    this.views.set(`${topic} ${partition}`, view);
     return this.start(committed, view);
   }
 
@@ -114,7 +118,9 @@ export class RecordingConsumer implements Consumer {
 
   async idle(topic: string, partition: number, time_ms: number): Promise<void> {
     if (this.busy.has(`${topic} ${partition}`)) throw new Error(`idle for ${topic} ${partition} overlaps`);
-    this.idles.push({ partition, time_ms, delivered: this.of(topic, partition).length });
+    const delivered = this.of(topic, partition).length;
+    const end = await this.views.get(`${topic} ${partition}`)!.end();
+    this.idles.push({ partition, time_ms, delivered, end });
   }
 
   async revoked(topic: string, partition: number): Promise<void> {

@@ -256,6 +256,31 @@ test('what idle() promises holds: later records are not older, whatever the cloc
   assert.ok(promises > 15, `only ${promises} promises were seen`);
 });
 
+test('idle() is told only when all that is durable was delivered, and looks at the records being written', async (t) => {
+  const clock = new ShiftedClock();
+  const log = await openLog(temporaryDirectory(t), { topics: { traces: 1 }, clock, idle_ms: 1 });
+  const consumer = new RecordingConsumer();
+  const reader = await readerOf(log, consumer);
+  // Takes long enough to write for several idle calls to fall into it.
+  const large = Buffer.alloc(3 << 20);
+  for (let round = 1; round <= 12; round++) {
+    // Now and then past what was promised durably, so that idle() must wait for a write of its own, which records go along with;
+    // else within it, so that idle() is told at once, while the group is being written.
+    if (round % 3 === 1) clock.shift_ms += 10_000;
+    const seen = consumer.idles.length;
+    await Promise.all([log.append('traces', 0, large, headersOf(large)), log.append('traces', 0, value, headersOf(value))]);
+    await until(() => consumer.count() === 2 * round && consumer.idles.length > seen, 'delivery and an idle call');
+  }
+  await reader.stop();
+  await log.close();
+  const records = consumer.of('traces', 0);
+  for (const { delivered, end, time_ms } of consumer.idles) {
+    assert.equal(delivered, end);
+    const later = records[delivered];
+    if (later !== undefined) assert.ok(later.time_ms >= time_ms, `record ${delivered} has time ${later.time_ms}, promised ${time_ms}`);
+  }
+});
+
 test('a value that the disk has damaged ends the readers with an OperatorError, not with wrong bytes', async (t) => {
   const directory = temporaryDirectory(t);
   const first = await openLog(directory, { topics: { traces: 1 } });
