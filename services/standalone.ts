@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { OperatorError } from '../pipelines/base/errors.ts';
 import { openEmbeddedTopics, type EmbeddedTopics } from '../pipelines/topic/embedded.ts';
 import { connectStore } from './connected-store.ts';
 import { startEmbeddedClickhouse } from './embedded-clickhouse-parent.ts';
@@ -20,24 +21,27 @@ Ctrl-C stops: what was acknowledged is in the log, and what waits for a decision
 
 /** The role `standalone`: all of them in one process, over the embedded log and the embedded ClickHouse. */
 export function runStandalone(argv: string[]): Promise<number> {
-  return runRole(argv, USAGE, async (running) => {
-    // The log first: it locks the data folder.
-    const topics = await openLog(running);
-    const url = await startClickhouse(running);
-    for (const stage of running.plan.write) {
-      const store = await connectStore(running, stage, stage.config.endpoint === 'embedded' ? url! : stage.config.endpoint, topics);
-      running.stores.push(store);
-      running.add(() => store.stop(), store.failed);
-    }
-    for (const stage of running.plan.sample) {
-      const settings = sampleSettings(stage, running.config.tailrace);
-      const sample = await startSample({ settings, topics, clock: running.clock, log: running.log });
-      running.samples.push(sample);
-      running.add(() => sample.stop(), sample.failed);
-    }
-    await running.startReceivers(topics);
-    return welcome({ ...running.addresses, sql: url, metrics: running.observer, data: running.directory });
-  });
+  return runRole(argv, { usage: USAGE, prepare: startClickhouse, start });
+}
+
+async function start(running: Running): Promise<string> {
+  const topics = await openLog(running);
+  for (const stage of running.plan.write) {
+    const url = stage.config.endpoint === 'embedded' ? running.clickhouseUrl : stage.config.endpoint;
+    if (url === undefined)
+      throw new OperatorError('the embedded ClickHouse was not started with this process', 'Restart it: a reload cannot add the engine.');
+    const store = await connectStore(running, stage, url, topics);
+    running.stores.push(store);
+    running.add(() => store.stop(), store.failed);
+  }
+  for (const stage of running.plan.sample) {
+    const settings = sampleSettings(stage, running.config.tailrace);
+    const sample = await startSample({ settings, topics, clock: running.clock, log: running.log });
+    running.samples.push(sample);
+    running.add(() => sample.stop(), sample.failed);
+  }
+  await running.startReceivers(topics);
+  return welcome({ ...running.addresses, sql: running.clickhouseUrl, metrics: running.observer, data: running.directory });
 }
 
 async function openLog(running: Running): Promise<EmbeddedTopics> {
@@ -67,11 +71,10 @@ async function openLog(running: Running): Promise<EmbeddedTopics> {
   return topics;
 }
 
-/** The engine's address; undefined where every exporter names a server. */
-async function startClickhouse(running: Running): Promise<string | undefined> {
-  if (!running.plan.write.some((stage) => stage.config.endpoint === 'embedded')) return undefined;
-  const { host, port } = parseEndpoint(running.config.tailrace.sql.endpoint, 'tailrace.sql.endpoint');
-  const clickhouse = await startEmbeddedClickhouse({ directory: running.directory, host, port, log: running.log });
-  running.add(() => clickhouse.stop(), clickhouse.failed);
-  return clickhouse.url;
+async function startClickhouse(base: Running): Promise<void> {
+  if (!base.plan.write.some((stage) => stage.config.endpoint === 'embedded')) return;
+  const { host, port } = parseEndpoint(base.config.tailrace.sql.endpoint, 'tailrace.sql.endpoint');
+  const clickhouse = await startEmbeddedClickhouse({ directory: base.directory, host, port, log: base.log });
+  base.add(() => clickhouse.stop(), clickhouse.failed);
+  base.clickhouseUrl = clickhouse.url;
 }
