@@ -12,7 +12,7 @@ export interface Component {
   readonly config: unknown;
 }
 
-export interface IngestBranch {
+interface IngestBranch {
   readonly signal: Signal;
   readonly topic: string;
   readonly pipelines: readonly string[];
@@ -20,7 +20,7 @@ export interface IngestBranch {
   readonly processors: readonly Component[];
 }
 
-export interface SpanMetricsStage {
+interface SpanMetricsStage {
   readonly id: string;
   readonly config: SpanMetricsConfig;
   /** Processors of the metrics pipeline that the connector feeds. */

@@ -17,7 +17,7 @@ const orDefaults = <T extends z.ZodType>(schema: T) => schema.nullable().transfo
 
 const maxAge = 'Ends a connection after this, so that long-lived connections of sidecars spread again over replicas.';
 
-export const receivers = {
+const receivers = {
   otlp: z
     .strictObject({
       protocols: z
@@ -104,7 +104,7 @@ const match = z.strictObject({
     .describe('All of these.'),
 });
 
-export const processors = {
+const processors = {
   filter: z
     .strictObject({
       error_mode: errorMode,
@@ -162,7 +162,14 @@ export const processors = {
         .describe(
           "Bytes of records held for a decision, per partition (compressed). Beyond it the oldest traces are decided early. Tailrace's own.",
         ),
-      traces_max: z.number().int().min(1_000).default(5_000_000).describe("Appearances of traces in records (a pair of record and trace) remembered per partition; beyond it the oldest are decided and forgotten early. Tailrace's own."),
+      traces_max: z
+        .number()
+        .int()
+        .min(1_000)
+        .default(5_000_000)
+        .describe(
+          "Appearances of traces in records (a pair of record and trace) remembered per partition; beyond it the oldest are decided and forgotten early. Tailrace's own.",
+        ),
       num_traces: z.number().int().min(0).optional().describe('Accepted: held_bytes_max and traces_max rule.'),
       expected_new_traces_per_sec: z.number().int().min(0).optional().describe('Accepted: tables grow by themselves.'),
       policies: z
@@ -175,7 +182,7 @@ export const processors = {
   memory_limiter: z.looseObject({}).describe('Accepted: budgets in bytes bound the memory.'),
 };
 
-export const connectors = {
+const connectors = {
   spanmetrics: z
     .strictObject({
       namespace: z.string().default('traces.span.metrics').describe('Before the metric names `calls` and `duration`.'),
@@ -242,7 +249,7 @@ export const connectors = {
     .describe('Calls and durations by service, span name, kind and status, over all spans that reach it, as delta metrics.'),
 };
 
-export const exporters = {
+const exporters = {
   clickhouse: z
     .strictObject({
       endpoint: z.string().default('embedded').describe('`embedded` (the engine inside Tailrace), or http(s)://host:8123 of a server.'),

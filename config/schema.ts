@@ -7,7 +7,7 @@ import { componentSchemas, type Section } from './schema-components.ts';
 
 const endpoint = (fallback: string, what: string) => z.string().default(fallback).describe(what);
 
-export const service = z.strictObject({
+const service = z.strictObject({
   pipelines: z
     .record(
       z.string(),
@@ -102,7 +102,7 @@ const testSpan = z.strictObject({
     .describe('Resource attributes.'),
 });
 
-export const tests = z
+const tests = z
   .array(
     z.strictObject({
       name: z.string().min(1).describe('Says the behaviour.'),
@@ -137,7 +137,6 @@ export const file = z.strictObject({
   extensions: z.unknown().optional().describe('Accepted, without effect: health, metrics and storage are built in.'),
 });
 
-export type ServiceConfig = z.output<typeof service>;
 export type TailraceConfig = z.output<typeof tailrace>;
 export type PipelineTest = z.output<typeof tests>[number];
 
@@ -173,7 +172,7 @@ export interface Config {
   readonly processors: ReadonlyMap<string, unknown>;
   readonly connectors: ReadonlyMap<string, unknown>;
   readonly exporters: ReadonlyMap<string, unknown>;
-  readonly service: ServiceConfig;
+  readonly service: z.output<typeof service>;
   readonly tailrace: TailraceConfig;
   readonly tests: readonly PipelineTest[];
 }

@@ -21,7 +21,7 @@ export interface Target {
 }
 
 /** What became of one request. */
-export type Outcome =
+type Outcome =
   | { readonly kind: 'acknowledged'; readonly rejected: number; readonly message: string }
   | {
       readonly kind: 'retry';

@@ -125,7 +125,7 @@ function keyValues(attributes: Readonly<Record<string, string | number | boolean
   return Object.entries(attributes).map(([key, value]) => {
     if (typeof value === 'string') return { key, value: { stringValue: value } };
     if (typeof value === 'boolean') return { key, value: { boolValue: value } };
-    return { key, value: Number.isInteger(value) ? { intValue: value } : { doubleValue: value } };
+    return { key, value: Number.isSafeInteger(value) ? { intValue: value } : { doubleValue: value } };
   });
 }
 

@@ -86,7 +86,7 @@ export async function startSample(parts: Omit<SampleParts, 'outbox'>): Promise<S
 }
 
 /** How far behind its commit the stage may have to read again: twice the life of a trace (pipelines/sample/sampler.ts, Restart), and a window of span metrics. */
-export function keepBehind_ms(settings: SampleRoleSettings): number {
+function keepBehind_ms(settings: SampleRoleSettings): number {
   const { tail } = settings;
   const lives_ms = tail === undefined ? 0 : 2 * (tail.sampler.decisionWait_ms + tail.sampler.lateWait_ms);
   return Math.max(lives_ms, ...settings.spanMetrics.map((one) => one.settings.interval_ms)) + 1_000;

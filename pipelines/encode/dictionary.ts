@@ -4,7 +4,7 @@ import { IndexList, type Column } from './column.ts';
 import { writeValue } from './value.ts';
 
 /** The distinct keys of one column in one block, in the order in which they came. Key 0 is always the empty string, as in the engine's own blocks. */
-export class Dictionary {
+class Dictionary {
   count = 1;
   /** All keys as a String column: varuint(length) and bytes. */
   private readonly keys = new Writer(512);

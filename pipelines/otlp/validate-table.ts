@@ -9,7 +9,7 @@ export const STRIDE = 32;
 
 export const SKIP = 0; // unknown field: any wire type
 export const STRING = 1;
-export const BYTES = 2;
+const BYTES = 2;
 export const VARINT = 3;
 export const I64 = 4;
 export const I32 = 5;
@@ -88,7 +88,7 @@ function actionOf([, type, rule]: FieldRow): number {
 }
 
 /** The index of a message of schema.ts. */
-export function messageIndex(name: string): number {
+function messageIndex(name: string): number {
   const index = names.indexOf(name);
   if (index === -1) throw new Error(`schema.ts has no message ${name}`);
   return index;

@@ -11,7 +11,7 @@ import type { Processor } from './processor.ts';
 import type { ItemScope } from './scope.ts';
 
 /** What happens when a function in a condition cannot work with its argument: `ignore` and `silent` take the condition as false, `propagate` refuses the request. */
-export type ErrorMode = 'ignore' | 'silent' | 'propagate';
+type ErrorMode = 'ignore' | 'silent' | 'propagate';
 
 /**
  * The Collector's filterprocessor: an item is dropped when any condition of its kind holds. `traces.resource`, `logs.resource` and

@@ -4,7 +4,7 @@ import type { SettingsValue } from './attribute-actions.ts';
 import { compileNode, type Test } from './ottl-compile.ts';
 import type { ConditionNode, ValueNode } from './ottl-parser.ts';
 
-export interface MatchAttribute {
+interface MatchAttribute {
   readonly key: string;
   /** Without it the key's presence matches. */
   readonly value?: SettingsValue;

@@ -9,8 +9,6 @@ export interface MigrateSettings {
   readonly ttl_hours: { readonly traces: number; readonly logs: number; readonly metrics: number };
 }
 
-export const ttlDefault_hours = 720;
-
 export interface Migration {
   readonly version: number;
   readonly name: string;

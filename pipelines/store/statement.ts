@@ -15,7 +15,7 @@ export interface Statement {
   readonly insert: InsertData | undefined;
 }
 
-export interface InsertData {
+interface InsertData {
   /** `Values` for VALUES. */
   readonly format: string;
   /** The text up to FORMAT or VALUES. */

@@ -1,7 +1,7 @@
 import { decode } from '../kit/proto.ts';
 
 /** Span metrics the slow and plain way, over decoded objects: what the real ones are compared with. */
-export interface NaivePoint {
+interface NaivePoint {
   attributes: Record<string, unknown>;
   calls: number;
   sum_ms: number;
@@ -19,7 +19,7 @@ export interface AnyValue {
   boolValue?: boolean;
   doubleValue?: number;
 }
-export const plain = (value: AnyValue | undefined): unknown =>
+const plain = (value: AnyValue | undefined): unknown =>
   value === undefined ? undefined : (value.stringValue ?? value.intValue ?? value.boolValue ?? value.doubleValue ?? null);
 
 export function attributesOf(list: { key: string; value?: AnyValue }[] = []): Record<string, unknown> {

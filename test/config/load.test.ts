@@ -34,9 +34,9 @@ test('config: the standard file has neither errors nor warnings', () => {
 
 test('config: a component with nothing behind it has its defaults', () => {
   const { config } = check(small);
-  assert.equal((config?.receivers.get('otlp') as OtlpConfig).protocols.grpc?.endpoint, '127.0.0.1:4317');
-  assert.equal((config?.receivers.get('otlp') as OtlpConfig).protocols.http, undefined);
-  assert.equal((config?.exporters.get('clickhouse') as ClickHouseConfig).ttl, 30 * 86_400_000);
+  assert.equal((config!.receivers.get('otlp') as OtlpConfig).protocols.grpc?.endpoint, '127.0.0.1:4317');
+  assert.equal((config!.receivers.get('otlp') as OtlpConfig).protocols.http, undefined);
+  assert.equal((config!.exporters.get('clickhouse') as ClickHouseConfig).ttl, 30 * 86_400_000);
 });
 
 test('config: every mistake is reported at once, with its place and a suggestion', () => {
@@ -113,7 +113,7 @@ test('config: ${env:…}, its default, ${file:…} and $$ are put in, and keep t
   );
   const { config, problems } = checkConfig(join(folder, 'f.yaml'), text, { HOST: 'db' });
   assert.deepEqual(problems, []);
-  const clickhouse = config?.exporters.get('clickhouse') as ClickHouseConfig;
+  const clickhouse = config!.exporters.get('clickhouse') as ClickHouseConfig;
   assert.equal(clickhouse.endpoint, 'http://db:8123');
   assert.equal(clickhouse.username, '$user');
   assert.equal(clickhouse.password, 'se: cret');

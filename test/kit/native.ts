@@ -2,12 +2,12 @@
  * A small, slow, independent reader of ClickHouse's Native format, for tests of what encode writes. Values come as the golden test
  * reads them from the engine: 64-bit integers and DateTime64(9) (nanoseconds) as decimal strings, maps as [key, value] pairs in their order.
  */
-export interface NativeBlock {
+interface NativeBlock {
   readonly rows: number;
   readonly columns: { readonly name: string; readonly type: string; readonly values: unknown[] }[];
 }
 
-export function readNative(bytes: Buffer): NativeBlock {
+function readNative(bytes: Buffer): NativeBlock {
   const reader = new Reader(bytes);
   const count = reader.varuint();
   const rows = reader.varuint();

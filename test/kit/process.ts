@@ -3,7 +3,12 @@ import { createServer } from 'node:net';
 import { after } from 'node:test';
 
 /** Resolves with the first value that is not undefined or false; asks again every `every_ms`. Fails after `deadline_ms` with `what`. */
-export async function until<T>(what: string, ask: () => Promise<T | undefined | false> | T | undefined | false, deadline_ms = 30_000, every_ms = 50): Promise<T> {
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T | undefined | false> | T | undefined | false,
+  deadline_ms = 30_000,
+  every_ms = 50,
+): Promise<T> {
   const end = performance.now() + deadline_ms;
   let last: unknown;
   for (;;) {

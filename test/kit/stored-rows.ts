@@ -192,14 +192,14 @@ function serviceName(r: Decoded): string {
 }
 
 /** Sorted by the keys' UTF-8; a stable sort. */
-export function pairs(attributes: Decoded[] = []): Pairs {
+function pairs(attributes: Decoded[] = []): Pairs {
   return attributes
     .map((a): [string, string] => [a.key ?? '', asString(a.value)])
     .sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
 /** pcommon.Value.AsString. */
-export function asString(value: Decoded): string {
+function asString(value: Decoded): string {
   if (value?.stringValue !== undefined) return value.stringValue;
   if (value?.boolValue !== undefined) return value.boolValue ? 'true' : 'false';
   if (value?.intValue !== undefined) return BigInt(value.intValue).toString();

@@ -20,16 +20,20 @@ export async function startTailrace(options: { config?: string; data?: string; p
   const data = options.data ?? mkdtempSync(join(tmpdir(), 'tailrace-data-'));
   const free = options.ports === undefined ? await freePorts(4) : [];
   const ports = options.ports ?? { grpc: free[0]!, http: free[1]!, sql: free[2]!, metrics: free[3]! };
-  const process = start(globalThis.process.execPath, ['services/launch.js', 'standalone', '--config', options.config ?? 'config/tailrace.yaml'], {
-    cwd: root,
-    env: {
-      TAILRACE_GRPC: `127.0.0.1:${ports.grpc}`,
-      TAILRACE_HTTP: `127.0.0.1:${ports.http}`,
-      TAILRACE_SQL: `127.0.0.1:${ports.sql}`,
-      TAILRACE_METRICS: `127.0.0.1:${ports.metrics}`,
-      TAILRACE_DATA: data,
+  const process = start(
+    globalThis.process.execPath,
+    ['services/launch.js', 'standalone', '--config', options.config ?? 'config/tailrace.yaml'],
+    {
+      cwd: root,
+      env: {
+        TAILRACE_GRPC: `127.0.0.1:${ports.grpc}`,
+        TAILRACE_HTTP: `127.0.0.1:${ports.http}`,
+        TAILRACE_SQL: `127.0.0.1:${ports.sql}`,
+        TAILRACE_METRICS: `127.0.0.1:${ports.metrics}`,
+        TAILRACE_DATA: data,
+      },
     },
-  });
+  );
   let over = false;
   void process.ended.then(() => {
     over = true;
@@ -59,7 +63,9 @@ export async function startTailrace(options: { config?: string; data?: string; p
     },
     metric: async (name, labels = '') => {
       const text = await (await fetch(`http://127.0.0.1:${ports.metrics}/metrics`)).text();
-      const lines = text.split('\n').filter((line) => (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(labels));
+      const lines = text
+        .split('\n')
+        .filter((line) => (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) && line.includes(labels));
       if (lines.length === 0) throw new Error(`no series ${name} with ${labels}`);
       return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
     },

@@ -9,7 +9,11 @@ import { startTailrace, type Tailrace } from '../kit/tailrace.ts';
 const now_ns = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 async function post(tailrace: Tailrace, signal: string, body: Buffer): Promise<{ status: number; body: Buffer }> {
-  const response = await fetch(`http://127.0.0.1:${tailrace.ports.http}/v1/${signal}`, { method: 'POST', headers: { 'content-type': 'application/x-protobuf' }, body });
+  const response = await fetch(`http://127.0.0.1:${tailrace.ports.http}/v1/${signal}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-protobuf' },
+    body,
+  });
   return { status: response.status, body: Buffer.from(await response.arrayBuffer()) };
 }
 
@@ -33,8 +37,13 @@ test('standalone: whole traces with an error are kept, others sampled away, and 
     assert.equal((await post(tailrace, 'traces', traces(batch, 'cart'))).status, 200);
   }
   await until('the kept traces to be stored', async () => (await count(tailrace, 'SELECT count() FROM otel_traces')) >= 15);
-  const rows = await tailrace.sql("SELECT TraceId, count() AS n, any(SpanAttributes['tailsampling.policy']) AS policy FROM otel_traces GROUP BY TraceId ORDER BY TraceId");
-  assert.deepEqual(rows.map((row) => [Number(row['n']), row['policy']]), Array.from({ length: 5 }, () => [3, 'errors']));
+  const rows = await tailrace.sql(
+    "SELECT TraceId, count() AS n, any(SpanAttributes['tailsampling.policy']) AS policy FROM otel_traces GROUP BY TraceId ORDER BY TraceId",
+  );
+  assert.deepEqual(
+    rows.map((row) => [Number(row['n']), row['policy']]),
+    Array.from({ length: 5 }, () => [3, 'errors']),
+  );
   const calls = `SELECT sum(Value) FROM otel_metrics_sum WHERE MetricName = 'traces.span.metrics.calls' AND ServiceName = 'cart'`;
   await until('the window of span metrics to close', async () => (await count(tailrace, calls)) === 120, 40_000);
   assert.equal(await tailrace.metric('tailrace_items_imbalance'), 0);
@@ -85,7 +94,10 @@ test('standalone: a real Envoy sends traces, access logs and stats, and SQL read
   const tailrace = await startTailrace();
   const envoy = await startEnvoy(tailrace.ports.grpc, (url) => (url.startsWith('/broken') ? 503 : 200));
   for (let n = 0; n < 20; n++) await (await fetch(`${envoy.url}/${n % 4 === 0 ? 'broken' : 'fine'}?n=${n}`)).text();
-  await until('kept traces of the broken requests', async () => (await count(tailrace, "SELECT uniqExact(TraceId) FROM otel_traces WHERE SpanAttributes['http.status_code'] = '503'")) >= 5);
+  await until(
+    'kept traces of the broken requests',
+    async () => (await count(tailrace, "SELECT uniqExact(TraceId) FROM otel_traces WHERE SpanAttributes['http.status_code'] = '503'")) >= 5,
+  );
   await until('access logs', async () => (await count(tailrace, "SELECT count() FROM otel_logs WHERE ServiceName = 'edge-proxy'")) >= 20);
   await until('stats', async () => (await count(tailrace, 'SELECT count() FROM otel_metrics_sum')) > 0);
   // Logs and spans of one request meet in SQL.

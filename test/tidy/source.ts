@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const repository = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+const repository = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
 export interface SourceFile {
   /** From the repository's root, with /. */
