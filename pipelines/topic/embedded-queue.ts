@@ -237,12 +237,18 @@ export class WriteQueue {
     }
   }
 
-  /** No space: senders are told to come again; commits and promises wait here until there is some. */
+  /**
+   * No space: senders are told to come again; commits and promises wait here until there is some. Appends that wait are
+   * refused as well: written later, they would overtake one that was refused, and readers would take that for a repeat.
+   */
   private refused(error: Busy): void {
     const group = this.landed();
     if (group === undefined) return;
     void this.rest();
-    for (const { done } of group.appends) done.reject(error);
+    const waiting = this.appends.splice(0);
+    this.pending_bytes -= this.waiting_bytes;
+    this.waiting_bytes = 0;
+    for (const { done } of [...group.appends, ...waiting]) done.reject(error);
     for (const pending of group.commits) {
       const key = `${pending.row.partitionId} ${pending.row.group}`;
       const newer = this.commits.get(key);
