@@ -12,6 +12,7 @@ import { FakeReader, type FakePartition } from './fake-reader.ts';
  *   topics.hold() … topics.release()          appends wait, in order, until released
  *   topics.appendDelay_ms                     every append takes that long by the clock
  *   topics.failAppend = (topic, p) => error   an append rejects with what this returns; it gets no offset
+ *   topics.failWrite = (topic, p) => error    the same, but only when the append's turn comes, behind those before it
  *   topics.busy(times, retryAfter_ms)         the next appends reject with Busy
  *   topics.recordsPerCall, topics.idleEvery_ms
  *   topics.truncate(topic, p, offset)         retention: records below are gone
@@ -30,6 +31,7 @@ export class FakeTopics implements Topics {
   recordsPerCall = 100;
   idleEvery_ms = 20;
   failAppend: ((topic: string, partition: number) => Error | undefined) | undefined;
+  failWrite: ((topic: string, partition: number) => Error | undefined) | undefined;
   /** Calls of `append` so far, refused ones as well. */
   appendCalls = 0;
   /** Every commit in order: for tests that ask when a group committed. */
@@ -181,6 +183,8 @@ export class FakeTopics implements Topics {
     if (this.appendDelay_ms > 0) await this.clock.sleep(this.appendDelay_ms);
     while (this.gate !== undefined) await this.gate.promise;
     if (!copy.equals(value)) throw new Error(`value for ${log.topic}/${log.partition} changed before its append resolved`);
+    const failure = this.failWrite?.(log.topic, log.partition);
+    if (failure !== undefined) throw failure;
     log.time_ms = Math.max(log.time_ms, this.clock.now_ms());
     const offset = log.first + log.records.length;
     log.records.push({ offset, time_ms: log.time_ms, value: copy, headers });

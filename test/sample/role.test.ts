@@ -182,6 +182,37 @@ test('a busy log is tried again, in order, and nothing overtakes', async () => {
   );
 });
 
+test('a wave of appends of which the log writes the first and refuses the rest is made good in order', async () => {
+  const bed = new Bed();
+  const sample = await bed.start();
+  for (let n = 1; n <= 8; n++) {
+    await bed.send([{ trace: n.toString(), name: `s${n}`, status: 2 }]);
+  }
+  await bed.topics.until(() => bed.topics.commits.length > 0, 'a commit');
+  bed.topics.hold();
+  await bed.pass(1000);
+  await bed.topics.until(() => sample.counters[1]!.held === 8, 'the wave');
+  let written = 0;
+  let refused = 0;
+  bed.topics.failWrite = (topic) => {
+    if (topic !== 'sampled') return undefined;
+    if (refused === 0 && written < 3) {
+      written++;
+      return undefined;
+    }
+    // A log that is full refuses all that waits; the disk has space again when the senders come back.
+    if (written === 3 && refused < 5) return new Busy('disk_full', `no space for the ${++refused}th`, 10);
+    return undefined;
+  };
+  bed.topics.release();
+  await bed.topics.until(() => bed.topics.items('sampled') === 8, 'eight spans');
+  assert.equal(refused, 5);
+  assert.deepEqual(
+    bed.topics.records('sampled', 0).map(({ headers }) => headers.sequence),
+    [0, 1, 2, 3, 4, 5, 6, 7],
+  );
+});
+
 test('stopping leaves in the log what waits; the next start judges it with the spans that were there before', async () => {
   const bed = new Bed();
   const first = await bed.start();
