@@ -46,7 +46,17 @@ export function sampleSamples(
     counter('late_spans', 'Spans that came after the decision on their trace and followed it.', sum.lateKept, { decision: 'kept' }),
     counter('late_spans', 'Spans that came after the decision on their trace and followed it.', sum.lateDropped, { decision: 'dropped' }),
     counter('early_traces', 'Traces decided before decision_wait was over, because a limit was reached.', sum.earlyTraces),
-    counter('early_records', 'Records emitted before decision_wait was over, because a limit was reached.', sum.earlyRecords),
+    counter(
+      'early_records',
+      'Records emitted before decision_wait was over, because a limit was reached.',
+      sum.earlyRecords.heldBytes_max,
+      {
+        limit: 'held_bytes_max',
+      },
+    ),
+    counter('early_records', 'Records emitted before decision_wait was over, because a limit was reached.', sum.earlyRecords.traces_max, {
+      limit: 'traces_max',
+    }),
     counter(
       'forgotten_early_records',
       'Records whose traces were forgotten before late_wait was over, because traces_max was reached.',

@@ -8,6 +8,7 @@ import { SampleMetrics, addCounts, addHeld } from '../pipelines/sample/metrics.t
 import type { SamplerSettings } from '../pipelines/sample/settings.ts';
 import type { Committed, Consumer, LogRecord, PartitionView, Reader, StartAt, Topics } from '../pipelines/topic/topic.ts';
 import type { Sample as Metric } from './observe.ts';
+import { EarlyWarning } from './sample-early.ts';
 import { Outlet, type OutboxParts } from './sample-outbox.ts';
 import { SamplePartition, type PartitionParts } from './sample-partition.ts';
 import { sampleSamples } from './sample-samples.ts';
@@ -101,12 +102,14 @@ class PartitionSet implements Consumer {
   private readonly gone: SampleMetrics;
   private readonly goneSpanMetrics: StageCounters[];
   private goneUnreadable = 0;
+  private readonly early: EarlyWarning;
 
   constructor(parts: SampleParts, stop: AbortSignal) {
     const { settings } = parts;
     const { promise, resolve } = Promise.withResolvers<Reader>();
     this.setReader = resolve;
     this.settings = settings;
+    this.early = new EarlyWarning(settings.group, parts.log, parts.clock);
     this.gone = new SampleMetrics(settings.tail?.sampler.policies.length ?? 0);
     this.goneSpanMetrics = settings.spanMetrics.map((one) => new StageCounters(`span_metrics.${one.topic}`));
     this.parts = {
@@ -126,8 +129,10 @@ class PartitionSet implements Consumer {
     return one.begin(committed, log);
   }
 
-  records(_topic: string, partition: number, records: readonly LogRecord[]): Promise<void> {
-    return this.partitions.get(partition)!.records(records);
+  async records(_topic: string, partition: number, records: readonly LogRecord[]): Promise<void> {
+    const one = this.partitions.get(partition)!;
+    await one.records(records);
+    if (one.sampler !== undefined) this.early.look(one.sampler.metrics);
   }
 
   idle(_topic: string, partition: number, time_ms: number): Promise<void> {

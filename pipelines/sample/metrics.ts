@@ -1,5 +1,8 @@
 import { StageCounters } from '../base/counters.ts';
 
+/** The settings that let records be emitted early (settings.ts). */
+export type Limit = 'heldBytes_max' | 'traces_max';
+
 /** What one sampler counts besides its spans; plain fields, read at scrape. Records read again at a restart count nothing. */
 export class SampleMetrics {
   /** Spans: in = out + dropped{sampled_out, drop_policy, malformed, invalid_trace_id} + held. */
@@ -9,9 +12,10 @@ export class SampleMetrics {
   tracesDropped = 0;
   /** By the index of the deciding policy: traces that a keeping policy kept, or a drop policy dropped. */
   readonly tracesByPolicy: Float64Array;
-  /** Traces decided, and records emitted, before decision_wait was over, because a limit was reached. */
+  /** Traces decided before decision_wait was over, because a limit was reached. */
   earlyTraces = 0;
-  earlyRecords = 0;
+  /** Records emitted before decision_wait was over, by the limit that was reached. */
+  readonly earlyRecords: Record<Limit, number> = { heldBytes_max: 0, traces_max: 0 };
   /** Spans that came after their trace's decision and followed it. */
   lateKept = 0;
   lateDropped = 0;
@@ -39,7 +43,8 @@ export class SampleMetrics {
     this.tracesDropped += from.tracesDropped;
     for (const [index, traces] of from.tracesByPolicy.entries()) this.tracesByPolicy[index]! += traces;
     this.earlyTraces += from.earlyTraces;
-    this.earlyRecords += from.earlyRecords;
+    this.earlyRecords.heldBytes_max += from.earlyRecords.heldBytes_max;
+    this.earlyRecords.traces_max += from.earlyRecords.traces_max;
     this.lateKept += from.lateKept;
     this.lateDropped += from.lateDropped;
     this.noteOverflow += from.noteOverflow;

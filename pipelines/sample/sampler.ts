@@ -1,7 +1,7 @@
 import { Gate } from './gate.ts';
 import { Judge } from './judge.ts';
 import { ChainedLives, ReplayGuard } from './lives.ts';
-import { SampleMetrics } from './metrics.ts';
+import { SampleMetrics, type Limit } from './metrics.ts';
 import { writeNote, type SampleNote } from './note.ts';
 import { PolicyProgram } from './policies/compile.ts';
 import type { DecisionMoment } from './policies/policy.ts';
@@ -92,7 +92,7 @@ export class Sampler {
   emitNext(logTime_ms: number): boolean {
     const { window } = this;
     if (!window.isHeld() || window.timeOf(window.heldFrom) > logTime_ms - this.settings.decisionWait_ms) return false;
-    this.emitOldest(false);
+    this.emitOldest();
     return true;
   }
 
@@ -120,7 +120,7 @@ export class Sampler {
     const cost = record.value.length + spanCount * SLOT_NUMBER_BYTES + RECORD_COST_BYTES;
     window.hold(serial, readable ? record : undefined, judge.slots.slice(0, spanCount), cost);
     metrics.heldBytes += cost;
-    while (metrics.heldBytes > this.settings.heldBytes_max) this.emitOldest(true);
+    while (metrics.heldBytes > this.settings.heldBytes_max) this.emitOldest('heldBytes_max');
     this.afterwards();
   }
 
@@ -167,7 +167,7 @@ export class Sampler {
     if (time_ms > this.now_ms) this.now_ms = time_ms;
     const { window, settings } = this;
     const due_ms = this.now_ms - settings.decisionWait_ms;
-    while (window.isHeld() && window.timeOf(window.heldFrom) <= due_ms) this.emitOldest(false);
+    while (window.isHeld() && window.timeOf(window.heldFrom) <= due_ms) this.emitOldest();
     const alive_ms = due_ms - settings.lateWait_ms;
     for (;;) {
       const oldest = window.horizon;
@@ -176,7 +176,7 @@ export class Sampler {
         if (this.appearances - window.appearancesBefore(oldest) <= settings.traces_max) return;
         this.metrics.forgottenEarly++;
       }
-      if (window.heldFrom === oldest) this.emitOldest(true);
+      if (window.heldFrom === oldest) this.emitOldest('traces_max');
       this.forget(oldest);
       window.horizon = (oldest + 1) >>> 0;
     }
@@ -209,7 +209,8 @@ export class Sampler {
 
   // ---- gate ----
 
-  private emitOldest(early: boolean): void {
+  /** @param limit because of which the record goes before its wait is over */
+  private emitOldest(limit?: Limit): void {
     const { window, table, metrics } = this;
     const serial = window.heldFrom;
     const offset = window.offsetOf(serial);
@@ -224,7 +225,7 @@ export class Sampler {
         unnamed++;
         continue;
       }
-      if (table.verdict[slot] === UNDECIDED) this.decide(slot, serial, index, live, early);
+      if (table.verdict[slot] === UNDECIDED) this.decide(slot, serial, index, live, limit !== undefined);
       if (table.verdict[slot] === KEPT) kept++;
       else if (table.policy[slot] !== NO_POLICY) byPolicy++;
     }
@@ -233,7 +234,7 @@ export class Sampler {
     window.letGo(serial);
     window.heldFrom = (serial + 1) >>> 0;
     if (!live) return;
-    if (early) metrics.earlyRecords++;
+    if (limit !== undefined) metrics.earlyRecords[limit]++;
     metrics.stage.held -= slots.length;
     if (record === undefined) {
       metrics.stage.drop('malformed', slots.length);

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
+import { pino } from 'pino';
 import { spanMetricsDefaults } from '../../pipelines/aggregate/settings.ts';
 import type { Clock } from '../../pipelines/base/clock.ts';
 import { StageCounters } from '../../pipelines/base/counters.ts';
 import { Busy } from '../../pipelines/base/errors.ts';
-import { createLog } from '../../pipelines/base/log.ts';
+import { createLog, type Log } from '../../pipelines/base/log.ts';
 import type { Processor } from '../../pipelines/process/processor.ts';
 import type { PolicySettings } from '../../pipelines/sample/settings.ts';
 import { compress } from '../../pipelines/topic/record.ts';
@@ -55,8 +56,8 @@ class Bed {
   readonly clock = new HandClock();
   readonly topics = new FakeTopics({ topics: { traces: 2, sampled: 2, spanmetrics: 2 }, clock: this.clock });
 
-  async start(settings = settingsWith()): Promise<Sample> {
-    const sample = await startSample({ settings, topics: this.topics, clock: this.clock, log });
+  async start(settings = settingsWith(), to: Log = log): Promise<Sample> {
+    const sample = await startSample({ settings, topics: this.topics, clock: this.clock, log: to });
     running.push(sample);
     return sample;
   }
@@ -318,6 +319,37 @@ test('a stage without sampling only makes metrics, and commits as it reads', asy
     sample.counters.map((one) => one.stage),
     ['span_metrics.spanmetrics', 'sample.spanmetrics'],
   );
+});
+
+test('traces decided early for a limit are told in the log, with the setting, once a minute over all partitions', async () => {
+  for (const [change, limit] of [
+    [{ heldBytes_max: 1 }, 'held_bytes_max'],
+    [{ traces_max: 1 }, 'traces_max'],
+  ] as const) {
+    const bed = new Bed();
+    const lines: string[] = [];
+    const { tail } = settingsWith();
+    const settings = settingsWith({ tail: { ...tail!, sampler: { ...tail!.sampler, ...change } } });
+    const sample = await bed.start(settings, pino({ level: 'warn' }, { write: (line) => void lines.push(line) }));
+    let spans = 0;
+    const send = async (): Promise<void> => {
+      for (const partition of [0, 1]) for (let n = 0; n < 3; n++) await bed.send([{ trace: `${++spans}` }], partition);
+      await bed.topics.until(() => sample.counters[0]!.in === spans, 'the spans');
+    };
+    await send();
+    await bed.topics.until(() => lines.length > 0, 'a warning');
+    await send();
+    await bed.pass(59_000);
+    await send();
+    assert.equal(lines.length, 1);
+    await bed.pass(2_000);
+    await send();
+    await bed.topics.until(() => lines.length === 2, 'the second warning');
+    for (const line of lines) assert.match(line, new RegExp(`"limits":\\["${limit}"\\]`));
+    // Each record that went early is in one of the lines.
+    const told = lines.map((line) => JSON.parse(line).records as number).reduce((sum, records) => sum + records, 0);
+    assert.ok(told >= 9, String(told));
+  }
 });
 
 test('a record that cannot be read does not stop its partition', async () => {

@@ -113,7 +113,7 @@ test('more bytes than held_bytes_max: the oldest are decided early, in order, an
     outputs.map(({ offset }) => offset),
     [0, 1, 2],
   );
-  assert.deepEqual([sampler.metrics.earlyRecords, sampler.metrics.earlyTraces], [3, 3]);
+  assert.deepEqual([sampler.metrics.earlyRecords, sampler.metrics.earlyTraces], [{ heldBytes_max: 3, traces_max: 0 }, 3]);
   assert.ok(sampler.metrics.heldBytes <= 2 * (one.value.length + 4 + 128));
   balanced(sampler);
 });
@@ -126,6 +126,7 @@ test('more traces than traces_max: the oldest are decided and forgotten early, s
     assert.ok(sampler.metrics.records <= 32, String(sampler.metrics.records));
   }
   assert.equal(outputs.length, 1000 - 11);
+  assert.deepEqual(sampler.metrics.earlyRecords, { heldBytes_max: 0, traces_max: 1000 - 11 });
   assert.ok(sampler.metrics.forgottenEarly > 0);
   balanced(sampler);
 });
