@@ -1,8 +1,7 @@
+import { writeHexDigits } from '../wire/hex.ts';
 import { Writer, varintSize } from '../wire/writer.ts';
 import type { Column } from './column.ts';
 import { writeValue } from './value.ts';
-
-const DIGITS = Buffer.from('0123456789abcdef');
 
 /** `String`: a row is varuint(length), then the bytes. Any bytes are a valid ClickHouse string, so invalid UTF-8 is kept as it came. */
 export class StringColumn implements Column {
@@ -43,14 +42,7 @@ export class StringColumn implements Column {
     const size = (stop - start) * 2;
     out.reserve(size + varintSize(size));
     out.varint(size);
-    const to = out.bytes;
-    let length = out.length;
-    for (let at = start; at < stop; at++) {
-      const byte = bytes[at]!;
-      to[length++] = DIGITS[byte >>> 4]!;
-      to[length++] = DIGITS[byte & 15]!;
-    }
-    out.length = length;
+    out.length = writeHexDigits(out.bytes, out.length, bytes, start, stop);
   }
 
   /** The last row once more. */

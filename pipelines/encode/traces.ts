@@ -5,7 +5,7 @@ import type { Context } from './context.ts';
 import { DAY_MAX, Days, Room, dayOf } from './days.ts';
 import { LowCardinalityColumn } from './dictionary.ts';
 import { MapColumn } from './map-column.ts';
-import { EventView, LinkView } from './nested.ts';
+import { EventView, LinkView } from '../otlp/nested.ts';
 import { StringColumn } from './string-column.ts';
 
 /** What pdata's SpanKind.String() says, by the number in the message; anything else is ''. */

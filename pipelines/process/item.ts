@@ -1,52 +1,17 @@
-import { AttributeList } from '../otlp/attributes.ts';
 import { LogRecordView } from '../otlp/log-record.ts';
+import { EventView } from '../otlp/nested.ts';
 import { SpanView } from '../otlp/span.ts';
-import { Cursor, EMPTY, WIRE_I64, WIRE_LEN, WIRE_VARINT, u32 } from '../wire/cursor.ts';
+import { Cursor, EMPTY, WIRE_LEN, WIRE_VARINT } from '../wire/cursor.ts';
 import { ItemScope } from './scope.ts';
 
 /*
- * opentelemetry-proto trace/v1/trace.proto and metrics/v1/metrics.proto
+ * opentelemetry-proto metrics/v1/metrics.proto
  *
- *   Event { fixed64 time_unix_nano = 1; string name = 2; repeated KeyValue attributes = 3; uint32 dropped_attributes_count = 4 }
  *   Metric { string name = 1; string description = 2; string unit = 3; oneof data: Gauge gauge = 5; Sum sum = 7; Histogram histogram = 9;
  *            ExponentialHistogram exponential_histogram = 10; Summary summary = 11; repeated KeyValue metadata = 12 }
  *   Sum { repeated NumberDataPoint data_points = 1; AggregationTemporality aggregation_temporality = 2; bool is_monotonic = 3 }
  *   Histogram, ExponentialHistogram { repeated … data_points = 1; AggregationTemporality aggregation_temporality = 2 }
  */
-
-/** One event of a span as offsets; reused. */
-class EventView {
-  bytes: Buffer = EMPTY;
-  timeLo = 0;
-  timeHi = 0;
-  nameStart = 0;
-  nameStop = 0;
-  readonly attributes = new AttributeList();
-  private readonly cursor = new Cursor();
-
-  /** @throws Malformed */
-  parse(bytes: Buffer, start: number, stop: number): this {
-    this.bytes = bytes;
-    this.timeLo = this.timeHi = this.nameStart = this.nameStop = 0;
-    this.attributes.clear();
-    const cursor = this.cursor.reset(bytes, start, stop);
-    while (cursor.next()) {
-      if (cursor.field === 1) {
-        cursor.expect(WIRE_I64);
-        this.timeLo = u32(bytes, cursor.start);
-        this.timeHi = u32(bytes, cursor.start + 4);
-      } else if (cursor.field === 2) {
-        cursor.expect(WIRE_LEN);
-        this.nameStart = cursor.start;
-        this.nameStop = cursor.stop;
-      } else if (cursor.field === 3) {
-        cursor.expect(WIRE_LEN);
-        this.attributes.add(bytes, cursor.start, cursor.stop);
-      }
-    }
-    return this;
-  }
-}
 
 /** Metric types by their number in the Collector's pdata; the index is the field of the data less 4. */
 const TYPE_OF_FIELD = [0, 1, 0, 2, 0, 3, 4, 5] as const;

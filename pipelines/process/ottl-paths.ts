@@ -1,6 +1,7 @@
 import { VALUE_BYTES, type AttributeList } from '../otlp/attributes.ts';
 import { SPAN_ID_BYTES, TRACE_ID_BYTES } from '../otlp/span.ts';
 import { EMPTY } from '../wire/cursor.ts';
+import { writeHexDigits } from '../wire/hex.ts';
 import { ConditionError, didYouMean } from './condition-error.ts';
 import type { Item } from './item.ts';
 import { SPAN_KIND_NAMES } from './ottl-enums.ts';
@@ -19,7 +20,6 @@ type Field =
 type Fields = ReadonlyMap<string, Field>;
 
 const ZEROS = Buffer.alloc(TRACE_ID_BYTES);
-const HEX = Buffer.from('0123456789abcdef');
 
 const text = (bind: Bind): Field => ({ type: 'string', bind });
 const int = (bind: Bind): Field => ({ type: 'int', bind });
@@ -41,13 +41,7 @@ function idText(field: Field): Field {
   const digits = Buffer.alloc(TRACE_ID_BYTES * 2);
   return text((item, slot) => {
     bind(item, slot);
-    const { bytes, start, stop } = slot;
-    let at = 0;
-    for (let i = start; i < stop; i++) {
-      digits[at++] = HEX[bytes[i]! >> 4]!;
-      digits[at++] = HEX[bytes[i]! & 15]!;
-    }
-    slot.setText(digits, 0, at);
+    slot.setText(digits, 0, writeHexDigits(digits, 0, slot.bytes, slot.start, slot.stop));
   });
 }
 

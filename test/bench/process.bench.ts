@@ -1,31 +1,16 @@
-import { readFileSync, readdirSync } from 'node:fs';
 import { hashBytes } from '../../pipelines/base/hash.ts';
 import { createAttributes } from '../../pipelines/process/attributes.ts';
 import { createFilter } from '../../pipelines/process/filter.ts';
 import { createProbabilisticSampler } from '../../pipelines/process/probabilistic-sampler.ts';
 import type { Processor } from '../../pipelines/process/processor.ts';
 import type { Bench, BenchResult, Scale } from './bench.ts';
+import { envoyRequest } from './envoy-request.ts';
 
-const COPIES = 10;
 const ROUNDS: Readonly<Record<Scale, number>> = { smoke: 2, full: 500 };
-
-let request: Buffer | undefined;
-/** What a real Envoy sent, ten times over, as one request: 930 spans of about 520 bytes. */
-function prepare(): Buffer {
-  if (request === undefined) {
-    const folder = new URL('../fixtures/envoy/', import.meta.url);
-    const files = readdirSync(folder)
-      .filter((file) => file.startsWith('trace'))
-      .sort();
-    const one = Buffer.concat(files.map((file) => readFileSync(new URL(file, folder))));
-    request = Buffer.concat(Array.from({ length: COPIES }, () => one));
-  }
-  return request;
-}
 
 /** Runs the request through a new processor. `kept` checks how many of its spans come out, so that the bench cannot measure a processor that does nothing. */
 function run(processor: Processor, scale: Scale, kept: (out: number, total: number) => boolean): BenchResult {
-  const bytes = prepare();
+  const bytes = envoyRequest();
   let out = bytes;
   for (let round = 0; round < ROUNDS[scale]; round++) out = processor.process(bytes);
   const { counters } = processor;
@@ -44,7 +29,7 @@ const sampling = (mode: 'proportional' | 'hash_seed'): Processor =>
 const bench = (name: string, make: () => Processor, kept: (out: number, total: number) => boolean): Bench => ({
   name: `process: ${name}`,
   unit: 'span',
-  prepare,
+  prepare: envoyRequest,
   run: (scale) => run(make(), scale, kept),
 });
 

@@ -1,23 +1,15 @@
-import { readFileSync, readdirSync } from 'node:fs';
 import { hashBytes, mix32 } from '../../pipelines/base/hash.ts';
 import { Cutter } from '../../pipelines/otlp/cut.ts';
 import { Splitter } from '../../pipelines/otlp/split.ts';
 import type { Bench, Scale } from './bench.ts';
+import { envoyRequest, envoyRequests } from './envoy-request.ts';
 
 const ROUNDS: Readonly<Record<Scale, number>> = { smoke: 1, full: 400 };
-const COPIES = 10;
 
 let requests: Buffer[] | undefined;
-/** Envoy's requests as it sent them, about five spans each, and one of all of them ten times over. */
+/** Envoy's requests as it sent them, and one of all of them ten times over. */
 function prepare(): Buffer[] {
-  if (requests === undefined) {
-    const folder = new URL('../fixtures/envoy/', import.meta.url);
-    const files = readdirSync(folder)
-      .filter((file) => file.startsWith('trace'))
-      .sort();
-    requests = files.map((file) => readFileSync(new URL(file, folder)));
-    requests.push(Buffer.concat(Array.from({ length: COPIES }, () => requests!).flat()));
-  }
+  requests ??= [...envoyRequests(), envoyRequest()];
   return requests;
 }
 

@@ -1,4 +1,3 @@
-import { readFileSync, readdirSync } from 'node:fs';
 import { mix32 } from '../../pipelines/base/hash.ts';
 import { SpanView } from '../../pipelines/otlp/span.ts';
 import { defaultValidateSettings } from '../../pipelines/otlp/validate-item.ts';
@@ -6,24 +5,10 @@ import { Validator } from '../../pipelines/otlp/validate.ts';
 import { Walker, type ItemVisitor } from '../../pipelines/otlp/walk.ts';
 import { Cursor } from '../../pipelines/wire/cursor.ts';
 import type { Bench, BenchResult, Scale } from './bench.ts';
+import { envoyRequest } from './envoy-request.ts';
 
 const NOW_MS = 1_795_600_000_000;
-const COPIES = 10;
 const ROUNDS: Readonly<Record<Scale, number>> = { smoke: 2, full: 1000 };
-
-let request: Buffer | undefined;
-/** What a real Envoy sent, ten times over, as one request: 930 spans of about 520 bytes. */
-function prepare(): Buffer {
-  if (request === undefined) {
-    const folder = new URL('../fixtures/envoy/', import.meta.url);
-    const files = readdirSync(folder)
-      .filter((file) => file.startsWith('trace'))
-      .sort();
-    const one = Buffer.concat(files.map((file) => readFileSync(new URL(file, folder))));
-    request = Buffer.concat(Array.from({ length: COPIES }, () => one));
-  }
-  return request;
-}
 
 const hex = (hash: number): string => (hash >>> 0).toString(16).padStart(8, '0');
 
@@ -55,7 +40,7 @@ class Spans implements ItemVisitor {
 }
 
 function walk(visitor: Fields | Spans, scale: Scale): BenchResult {
-  const bytes = prepare();
+  const bytes = envoyRequest();
   const walker = new Walker();
   visitor.bytes = bytes;
   visitor.hash = 0;
@@ -65,14 +50,14 @@ function walk(visitor: Fields | Spans, scale: Scale): BenchResult {
 }
 
 export const benches: Bench[] = [
-  { name: 'wire: walk the fields of every span', unit: 'span', prepare, run: (scale) => walk(new Fields(), scale) },
-  { name: 'otlp: parse every span and find its attributes', unit: 'span', prepare, run: (scale) => walk(new Spans(), scale) },
+  { name: 'wire: walk the fields of every span', unit: 'span', prepare: envoyRequest, run: (scale) => walk(new Fields(), scale) },
+  { name: 'otlp: parse every span and find its attributes', unit: 'span', prepare: envoyRequest, run: (scale) => walk(new Spans(), scale) },
   {
     name: 'otlp: validate every span to its last string',
     unit: 'span',
-    prepare,
+    prepare: envoyRequest,
     run: (scale) => {
-      const bytes = prepare();
+      const bytes = envoyRequest();
       const validator = new Validator('traces', defaultValidateSettings);
       let items = 0;
       for (let round = 0; round < ROUNDS[scale]; round++) {

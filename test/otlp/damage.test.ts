@@ -13,6 +13,7 @@ import { Splitter } from '../../pipelines/otlp/split.ts';
 import { ItemChecker, defaultValidateSettings } from '../../pipelines/otlp/validate-item.ts';
 import { Validator } from '../../pipelines/otlp/validate.ts';
 import { Walker, type Signal } from '../../pipelines/otlp/walk.ts';
+import { seeded } from '../kit/random.ts';
 
 const NOW_MS = 1_795_600_000_000;
 const folder = new URL('../fixtures/envoy/', import.meta.url);
@@ -121,17 +122,6 @@ function throughAll(signal: Signal, bytes: Buffer): boolean {
   return true;
 }
 
-/** mulberry32: a small seeded generator. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const interesting = [0x00, 0x01, 0x7f, 0x80, 0xff, 0x0a, 0x12, 0x1a, 0x0b, 0x4a];
 
 function mutate(bytes: Buffer, next: () => number): Buffer {
@@ -198,7 +188,7 @@ test('every item of every fixture truncated at every byte is read or refused, ne
 
 for (const seed of [1, 2, 3]) {
   test(`mutated fixtures (seed ${seed}) are taken or refused, and what is taken passes everything behind`, () => {
-    const next = random(seed);
+    const next = seeded(seed);
     let taken = 0;
     let cases = 0;
     for (const { file, signal, bytes } of fixtures) {
@@ -217,7 +207,7 @@ for (const seed of [1, 2, 3]) {
 }
 
 test('garbage as JSON is refused, never a crash', () => {
-  const next = random(4);
+  const next = seeded(4);
   const body = Buffer.from(
     JSON.stringify({
       resourceSpans: [{ scopeSpans: [{ spans: [{ traceId: '0a', kind: 2, attributes: [{ key: 'k', value: { intValue: '5' } }] }] }] }],

@@ -3,17 +3,6 @@ import type { PolicySettings, SamplerSettings } from '../../pipelines/sample/set
 import type { SourceRecord } from '../../pipelines/sample/source-record.ts';
 import { BASE_NS, traces, type SpanSpec } from '../kit/otlp.ts';
 
-/** mulberry32: [0, 1). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}
-
 export interface TestSpan {
   readonly trace: number;
   readonly error: boolean;

@@ -6,8 +6,9 @@ import type { PolicySettings, SamplerSettings } from '../../pipelines/sample/set
 import { decompress } from '../../pipelines/topic/record.ts';
 import { traces, type SpanSpec } from '../kit/otlp.ts';
 import { decode } from '../kit/proto.ts';
+import { seeded } from '../kit/random.ts';
 import { naiveSample } from './naive-sampler.ts';
-import { randomLog, randomSettings, record, seeded, type TestRecord, type TestSpan } from './random-log.ts';
+import { randomLog, randomSettings, record, type TestRecord, type TestSpan } from './random-log.ts';
 
 const T0 = 1_780_000_000_000;
 const AFTER_ALL_MS = 1e9;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { NO_SLOT, TraceTable, UNDECIDED } from '../../pipelines/sample/trace-table.ts';
-import { seeded } from './random-log.ts';
+import { seeded } from '../kit/random.ts';
 
 const id = (n: number): Buffer => {
   const bytes = Buffer.alloc(16);

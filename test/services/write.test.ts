@@ -12,6 +12,7 @@ import { startWrite, writeDefaults, type Write, type WriteSettings } from '../..
 import { FakeClickhouse, Refusal } from '../kit/fake-clickhouse.ts';
 import { FakeTopics } from '../kit/fake-topics.ts';
 import { BASE_NS, traces } from '../kit/otlp.ts';
+import { seeded } from '../kit/random.ts';
 
 const log = createLog('silent');
 
@@ -247,21 +248,10 @@ test('write keeps a block that ClickHouse refuses for good as a file, and goes o
   await s.end();
 });
 
-/** mulberry32: a seed prints with the failure and replays it. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 for (const seed of [1, 2, 3, 4, 5, 6, Date.now() % 100_000]) {
   test(`write crashed around every commit and insert stores every row once (seed ${seed})`, async () => {
     const s = await scene(2);
-    const next = random(seed);
+    const next = seeded(seed);
     let crashes = 0;
     // One process at a time; what a dead one still had on the wire may arrive all the same.
     let down = true;

@@ -4,7 +4,8 @@ import { readNote } from '../../pipelines/sample/note.ts';
 import { Sampler } from '../../pipelines/sample/sampler.ts';
 import type { SamplerSettings } from '../../pipelines/sample/settings.ts';
 import { decompress } from '../../pipelines/topic/record.ts';
-import { randomLog, randomSettings, record as recordOf, seeded, type TestRecord, type TestSpan } from '../sample/random-log.ts';
+import { seeded } from '../kit/random.ts';
+import { randomLog, randomSettings, record as recordOf, type TestRecord, type TestSpan } from '../sample/random-log.ts';
 
 const SEEDS = Number(process.env['SIM_SEEDS'] ?? 3000);
 const FIRST_SEED = Number(process.env['SIM_SEED'] ?? 1);

@@ -8,25 +8,15 @@ import { OperatorError } from '../../pipelines/base/errors.ts';
 import { valueOf } from '../kit/append-child.ts';
 import { headersOf, openLog, readLog, RecordingConsumer, ShiftedClock, temporaryDirectory, until } from '../kit/embedded-log.ts';
 import { start } from '../kit/process.ts';
+import { seeded } from '../kit/random.ts';
 
 const CHILD = fileURLToPath(new URL('../kit/append-child.ts', import.meta.url));
 const KILLS = 6;
 
-/** Mulberry32: a number in [0, 1) a call. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 test('kill -9 at any moment loses no acknowledged record, doubles none, and keeps the order', async (t) => {
   const seed = Number(process.env['TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
   t.diagnostic(`seed ${seed}`);
-  const random = randomFrom(seed);
+  const random = seeded(seed);
   const directory = temporaryDirectory(t);
   /** Per partition: offset → serial number, as acknowledged. */
   const acknowledged: Map<number, number>[] = [new Map(), new Map()];

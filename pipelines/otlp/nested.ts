@@ -1,8 +1,9 @@
-import { AttributeList } from '../otlp/attributes.ts';
-import { Cursor, WIRE_I64, WIRE_LEN, u32 } from '../wire/cursor.ts';
+import { AttributeList } from './attributes.ts';
+import { Cursor, EMPTY, WIRE_I64, WIRE_LEN, u32 } from '../wire/cursor.ts';
 
-/** A span's Event as offsets (grammar in otlp/span.ts). */
+/** A span's Event as offsets (grammar in span.ts); reused. */
 export class EventView {
+  bytes: Buffer = EMPTY;
   timeLo = 0;
   timeHi = 0;
   nameStart = 0;
@@ -12,6 +13,7 @@ export class EventView {
 
   /** @throws Malformed */
   parse(bytes: Buffer, start: number, stop: number): this {
+    this.bytes = bytes;
     this.timeLo = this.timeHi = this.nameStart = this.nameStop = 0;
     this.attributes.clear();
     const cursor = this.cursor.reset(bytes, start, stop);
@@ -33,7 +35,7 @@ export class EventView {
   }
 }
 
-/** A span's Link as offsets (grammar in otlp/span.ts). */
+/** A span's Link as offsets (grammar in span.ts); reused. */
 export class LinkView {
   traceIdStart = 0;
   traceIdStop = 0;
