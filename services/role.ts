@@ -6,6 +6,7 @@ import { wallClock, type Clock } from '../pipelines/base/clock.ts';
 import { createLog, type Log } from '../pipelines/base/log.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
 import { planOrExplain } from './check.ts';
+import { weighBuffersWithHeap } from './collector.ts';
 import type { ConnectedStore } from './connected-store.ts';
 import { formatEndpoint, parseEndpoint } from './endpoint.ts';
 import { startIngest, type Ingest } from './ingest.ts';
@@ -100,6 +101,7 @@ export async function runRole(argv: string[], role: Role): Promise<number> {
     process.stdout.write(role.usage);
     return 0;
   }
+  weighBuffersWithHeap();
   const { config, plan } = planOrExplain(values.config);
   // The parts that outlive a reload.
   const base = new Running(config, plan, createLog(config.service.telemetry.logs.level));
