@@ -1,5 +1,5 @@
 import { StageCounters } from '../base/counters.ts';
-import { VALUE_DOUBLE, VALUE_INT, VALUE_STRING } from '../otlp/attributes.ts';
+import { VALUE_STRING } from '../otlp/attributes.ts';
 import { LogRecordView } from '../otlp/log-record.ts';
 import {
   ThresholdView,
@@ -19,7 +19,7 @@ import type { ProbabilisticSamplerSettings } from './sampler-settings.ts';
 import type { Processor } from './processor.ts';
 import { fnv14Randomness, fnv14Threshold } from './sampling-hash.ts';
 import type { ItemScope } from './scope.ts';
-import { Slot, toNumber } from './slot.ts';
+import { Slot, numberIn } from './slot.ts';
 
 const LOG_ATTRIBUTES = 6;
 const THRESHOLD = Buffer.from('sampling.threshold');
@@ -90,11 +90,7 @@ export class LogSampler implements Processor, ItemHandler {
   private percentageOf(): number {
     const own = Math.fround(Math.min(this.settings.samplingPercentage, 100));
     if (this.priority === undefined || !this.load(this.priority)) return own;
-    const { value } = this;
-    let number = Number.NaN;
-    if (value.kind === VALUE_INT || value.kind === VALUE_DOUBLE) number = toNumber(value);
-    else if (value.kind === VALUE_STRING && value.stop > value.start)
-      number = Number(value.bytes.toString('latin1', value.start, value.stop));
+    const number = numberIn(this.value);
     return number >= 0 ? Math.min(number, 100) : own;
   }
 

@@ -68,7 +68,7 @@ export function intToNumber(slot: Slot): number {
 }
 
 /** An int or a double as a double; undefined kinds are the caller's to exclude. */
-export function toNumber(slot: Slot): number {
+function toNumber(slot: Slot): number {
   return slot.kind === VALUE_INT ? intToNumber(slot) : slot.double;
 }
 
@@ -155,4 +155,11 @@ function compareBytes(left: Slot, right: Slot): number {
     if (difference !== 0) return difference;
   }
   return leftSize - rightSize;
+}
+
+/** The number that an int, a double or a string that spells one holds; NaN for anything else. */
+export function numberIn(value: Slot): number {
+  if (value.kind === VALUE_INT || value.kind === VALUE_DOUBLE) return toNumber(value);
+  if (value.kind !== VALUE_STRING || value.stop === value.start) return Number.NaN;
+  return Number(value.bytes.toString('latin1', value.start, value.stop));
 }

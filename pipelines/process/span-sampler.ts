@@ -1,5 +1,4 @@
 import { StageCounters } from '../base/counters.ts';
-import { VALUE_DOUBLE, VALUE_EMPTY, VALUE_INT, VALUE_STRING } from '../otlp/attributes.ts';
 import { SpanView } from '../otlp/span.ts';
 import {
   ThresholdView,
@@ -20,7 +19,7 @@ import type { Processor } from './processor.ts';
 import type { ProbabilisticSamplerSettings } from './sampler-settings.ts';
 import { fnv14Randomness, fnv14Threshold } from './sampling-hash.ts';
 import type { ItemScope } from './scope.ts';
-import { Slot, toNumber } from './slot.ts';
+import { Slot, numberIn } from './slot.ts';
 
 const TRACE_STATE = 3;
 const PRIORITY = Buffer.from('sampling.priority');
@@ -125,11 +124,7 @@ export class SpanSampler implements Processor, ItemHandler {
     const index = span.attributes.find(span.bytes, PRIORITY);
     if (index < 0) return undefined;
     const value = this.value.setAny(span.bytes, span.attributes.valueStart(index), span.attributes.valueStop(index));
-    let number = Number.NaN;
-    if (value.kind === VALUE_INT || value.kind === VALUE_DOUBLE) number = toNumber(value);
-    else if (value.kind === VALUE_STRING && value.stop > value.start)
-      number = Number(value.bytes.toString('latin1', value.start, value.stop));
-    else if (value.kind === VALUE_EMPTY) return undefined;
+    const number = numberIn(value);
     if (number === 0) return 0;
     return number > 0 ? 1 : undefined;
   }
