@@ -11,13 +11,25 @@ export function welcome(at: Addresses): string {
   const lines = ['', 'Tailrace is ready.'];
   for (const address of at.grpc) lines.push(`  OTLP gRPC        ${address}`);
   for (const address of at.http) lines.push(`  OTLP HTTP        http://${address}/v1/traces, /v1/metrics, /v1/logs`);
-  if (at.sql !== undefined) lines.push(`  SQL              ${at.sql}   (ClickHouse's HTTP interface; npx tailrace sql "SELECT …")`);
+  if (at.sql !== undefined)
+    lines.push(`  SQL              ${at.sql}   (ClickHouse's HTTP interface; npx tailrace sql ${urlOption(at.sql)}"SELECT …")`);
   lines.push(`  metrics, health  ${at.metrics}/metrics, /healthz, /readyz`, `  data             ${at.data}`);
   if (at.http[0] !== undefined) {
-    lines.push('', 'Send a trace (it has an error, so it is kept):', '', `  ${sendLine(reachable(at.http[0]))}`);
-    if (at.sql !== undefined) lines.push('', 'Read it back once its decision_wait is over:', '', `  ${readLine(reachable(at.sql))}`);
+    lines.push(
+      '',
+      'Send a trace (it has an error, so it is kept; the answer {} means that all of it was taken):',
+      '',
+      `  ${sendLine(reachable(at.http[0]))}`,
+    );
+    if (at.sql !== undefined)
+      lines.push('', 'Read it back some seconds later, when its decision_wait is over:', '', `  ${readLine(reachable(at.sql))}`);
   }
   return `${lines.join('\n')}\n\n`;
+}
+
+/** What `tailrace sql` must be told where the address is not the one that it asks by itself. */
+function urlOption(url: string): string {
+  return reachable(url) === 'http://127.0.0.1:8123' ? '' : `--url ${reachable(url)} `;
 }
 
 /** An address that a client on this machine can use. */
