@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { address } from './address.ts';
 import { duration, requiredDuration } from './duration.ts';
 import { policy } from './schema-policies.ts';
 
@@ -24,7 +25,7 @@ const receivers = {
         .strictObject({
           grpc: orDefaults(
             z.strictObject({
-              endpoint: z.string().default('127.0.0.1:4317').describe('Address to listen on.'),
+              endpoint: address('127.0.0.1:4317', 'Address to listen on.'),
               max_recv_msg_size_mib: z.number().min(1).max(1024).default(64).describe('Largest request after decompression, in MiB.'),
               keepalive: z
                 .strictObject({
@@ -43,7 +44,7 @@ const receivers = {
             .describe('OTLP over gRPC. Left out: not served.'),
           http: orDefaults(
             z.strictObject({
-              endpoint: z.string().default('127.0.0.1:4318').describe('Address to listen on.'),
+              endpoint: address('127.0.0.1:4318', 'Address to listen on.'),
               max_request_body_size: z
                 .number()
                 .int()

@@ -1,11 +1,10 @@
 import { z } from 'zod';
+import { address } from './address.ts';
 import { duration } from './duration.ts';
 import { alerts, kafka, redis } from './schema-scale.ts';
 import { componentSchemas, type Section } from './schema-components.ts';
 
 /** The file around the components. `componentSchemas` holds theirs; `load.ts` joins the two, so that every error has its place. */
-
-const endpoint = (fallback: string, what: string) => z.string().default(fallback).describe(what);
 
 const service = z.strictObject({
   pipelines: z
@@ -29,7 +28,7 @@ const service = z.strictObject({
             .describe('Least severe line written.'),
         })
         .prefault({}),
-      metrics: z.strictObject({ address: endpoint('127.0.0.1:8888', 'Serves /metrics, /healthz and /readyz.') }).prefault({}),
+      metrics: z.strictObject({ address: address('127.0.0.1:8888', 'Serves /metrics, /healthz and /readyz.') }).prefault({}),
     })
     .prefault({})
     .describe('What Tailrace says of itself.'),
@@ -38,7 +37,7 @@ const service = z.strictObject({
 export const tailrace = z
   .strictObject({
     data_dir: z.string().default('./data').describe('Standalone: the log and the embedded ClickHouse. Relative to the working folder.'),
-    sql: z.strictObject({ endpoint: endpoint('127.0.0.1:8123', 'ClickHouse HTTP interface of the embedded engine.') }).prefault({}),
+    sql: z.strictObject({ endpoint: address('127.0.0.1:8123', 'ClickHouse HTTP interface of the embedded engine.') }).prefault({}),
     log: z
       .strictObject({
         partitions: z.number().int().min(1).max(256).default(4).describe('Partitions of every topic.'),

@@ -1,16 +1,13 @@
 import type { Server } from 'node:net';
-import { OperatorError } from '../pipelines/base/errors.ts';
+import { parseAddress } from '../config/address.ts';
 import { cannotListen } from '../pipelines/receive/listen-error.ts';
 import type { Endpoint } from '../pipelines/receive/receive.ts';
 
-/** `host:port`, `:port`, `[::1]:port`. Port 0 lets the system choose. `setting` is named in errors. @throws OperatorError */
+/** An address of the file, checked when it was read. `setting` is named in errors. */
 export function parseEndpoint(text: string, setting: string): Endpoint {
-  const match = /^(?:\[([0-9A-Fa-f:]+)\]|([^:/]*)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535)
-    throw new OperatorError(`${setting}: "${text}" is not host:port`, 'Write an address such as 127.0.0.1:4317 or 0.0.0.0:4317.');
-  const host = match[1] ?? match[2]!;
-  return { host: host === '' ? '0.0.0.0' : host, port, setting };
+  const address = parseAddress(text);
+  if (address === undefined) throw new Error(`${setting}: ${text} passed the check of the file`);
+  return { host: address.host === '' ? '0.0.0.0' : address.host, port: address.port, setting };
 }
 
 export function formatEndpoint(host: string, port: number): string {

@@ -1,4 +1,4 @@
-import { unwatchFile, watchFile, type Stats } from 'node:fs';
+import { readFileSync, unwatchFile, watchFile, type Stats } from 'node:fs';
 import { formatProblems, loadConfig } from '../config/load.ts';
 import { planPipelines, type Plan } from '../config/plan.ts';
 import type { Config } from '../config/schema.ts';
@@ -25,14 +25,17 @@ export class Reloads {
   private readonly file: string;
   private readonly current: () => Config;
   private waiting: PromiseWithResolvers<NextFile> = Promise.withResolvers();
+  /** Of the version that was looked at last: a signal after a change, or a change of the time alone, does not make it new. */
+  private seen: string | undefined;
   private readonly onSignal = (): void => this.check('SIGHUP');
   private readonly onChange = (now: Stats, before: Stats): void => {
-    if (now.mtimeMs !== before.mtimeMs || now.ino !== before.ino) this.check('the file changed');
+    if ((now.mtimeMs !== before.mtimeMs || now.ino !== before.ino) && this.text() !== this.seen) this.check('the file changed');
   };
 
   constructor(file: string, current: () => Config) {
     this.file = file;
     this.current = current;
+    this.seen = this.text();
     process.on('SIGHUP', this.onSignal);
     watchFile(file, { interval: WATCH_EVERY_MS, persistent: false }, this.onChange);
   }
@@ -46,9 +49,18 @@ export class Reloads {
     unwatchFile(this.file, this.onChange);
   }
 
+  private text(): string | undefined {
+    try {
+      return readFileSync(this.file, 'utf8');
+    } catch {
+      return undefined;
+    }
+  }
+
   private check(why: string): void {
     const refuse = (problem: string): void =>
       void process.stderr.write(`${why}: ${this.file} is not taken, the old one goes on\n${problem}`);
+    this.seen = this.text();
     try {
       const { config, problems } = loadConfig(this.file);
       if (config === undefined) return refuse(formatProblems(this.file, problems));

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 
 /**
- * `npm test`: the four rings, one after the other, each in processes of its own. `npm test -- unit sim` runs those only.
+ * `npm test`: the rings, one after the other, each in processes of its own. `npm test -- unit sim` runs those only.
  * A ring that ran no test is a failure, and so is a skipped test under CI. Ends with `N passed, N failed`.
  */
 interface Ring {

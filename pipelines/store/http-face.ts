@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
@@ -115,10 +116,15 @@ class Exchange {
     else await this.query(head, text.toString('utf8'), statement);
   }
 
-  /** A page of another site in the user's browser must not write here: its requests name their origin, those of clients do not. */
+  /**
+   * A page of another site in the user's browser must not write here: its requests name their origin, those of clients do not.
+   * A site may let its own name point to this machine (DNS rebinding), so that origin and Host agree: the name must be ours.
+   */
   private refuseOtherOrigins(): void {
     const origin = this.request.headers.origin;
-    if (origin === undefined || (URL.canParse(origin) && new URL(origin).host === this.request.headers.host)) return;
+    if (origin === undefined) return;
+    const { host, hostname } = URL.parse(origin) ?? { host: '', hostname: '' };
+    if (host === this.request.headers.host && isOwnName(hostname)) return;
     throw new FaceError(497, 'ACCESS_DENIED', `Requests from pages of ${origin} are refused`, 403);
   }
 
@@ -287,4 +293,9 @@ function drained(out: NodeJS.WritableStream, signal: AbortSignal): Promise<void>
     signal.addEventListener('abort', gone);
     out.on('drain', ready);
   });
+}
+
+/** localhost or an address: a name that nobody else can point here. */
+function isOwnName(hostname: string): boolean {
+  return hostname === 'localhost' || isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
 }

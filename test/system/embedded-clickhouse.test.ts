@@ -130,6 +130,8 @@ test('an error in the middle of an answer breaks it off instead of ending it wel
 test('GET only reads; a page of another site does neither', async () => {
   assert.equal((await call(`/?query=${q('INSERT INTO t SELECT 1')}`)).headers['x-clickhouse-exception-code'], '164');
   assert.equal((await call('/', { body: 'SELECT 1', headers: { Origin: 'http://evil.example' } })).status, 403);
+  // DNS rebinding: the site's own name points to this machine.
+  assert.equal((await call('/', { body: 'SELECT 1', headers: { Origin: 'http://evil.example', Host: 'evil.example' } })).status, 403);
 });
 
 test('gzip and zstd, both ways', async () => {
