@@ -1,11 +1,10 @@
-import { isIP } from 'node:net';
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { literal, type ChdbEngine, type EngineAnswer } from './chdb-engine.ts';
 import { decoderOf, encoders } from './http-coding.ts';
 import { exceptionOf, FaceError, statusOf } from './exception.ts';
-import { readRequest, responseCoding, type FaceRequest, type ResponseCoding } from './http-request.ts';
+import { readRequest, responseCoding, type FaceRequest, type ResponseCoding, isOwnName } from './http-request.ts';
 import { withRevision } from './native-revision.ts';
 import type { Spool } from './spool.ts';
 import { readStatement, type Statement } from './statement.ts';
@@ -293,9 +292,4 @@ function drained(out: NodeJS.WritableStream, signal: AbortSignal): Promise<void>
     signal.addEventListener('abort', gone);
     out.on('drain', ready);
   });
-}
-
-/** localhost or an address: a name that nobody else can point here. */
-function isOwnName(hostname: string): boolean {
-  return hostname === 'localhost' || isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
 }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { FaceError } from './exception.ts';
 
 /** What the URL and the headers of a request to ClickHouse's HTTP interface say (ClickHouse docs, interfaces/http). */
@@ -117,4 +118,9 @@ export function responseCoding(acceptEncoding: string | undefined, settings: Rea
   if (acceptEncoding === undefined || !isOn(settings.get('enable_http_compression') ?? '1')) return 'identity';
   for (const coding of ['gzip', 'zstd', 'br', 'deflate'] as const) if (acceptEncoding.includes(coding)) return coding;
   return 'identity';
+}
+
+/** localhost or an address: a name that nobody else can point here. */
+export function isOwnName(hostname: string): boolean {
+  return hostname === 'localhost' || isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
 }
