@@ -5,7 +5,8 @@ import type { Log } from '../pipelines/base/log.ts';
 import { createStore, storeDefaults } from '../pipelines/store/client.ts';
 import { migrate } from '../pipelines/store/migrate.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
-import { refusedDirectoryOf, startWrite, writeDefaults } from './write.ts';
+import { writeDefaults } from './write-settings.ts';
+import { startWrite } from './write.ts';
 
 export interface ConnectedStore {
   /** Its id in the file. */
@@ -19,12 +20,16 @@ export interface ConnectedStore {
 const MIGRATE_RETRY_MS = [500, 15_000] as const;
 const HOUR_MS = 3_600_000;
 
-/** A store with its tables and its write role. Where ClickHouse is down the role starts once the tables could be made; ingest does not wait for it. */
+/**
+ * A store with its tables and its write role. Where ClickHouse is down the role starts once the tables could be made; ingest does not wait for it.
+ * `makesTables` false: another process makes them (`jobs`, `tailrace migrate`), and inserts wait for them.
+ */
 export async function connectStore(
   parts: { readonly directory: string; readonly clock: Clock; readonly log: Log },
   stage: WriteStage,
   url: string,
   topics: Topics,
+  makesTables: boolean,
 ): Promise<ConnectedStore> {
   const { clock, log } = parts;
   const { config } = stage;
@@ -34,7 +39,7 @@ export async function connectStore(
   const store = createStore({ ...settings, database: config.database });
   const hours = Math.ceil(config.ttl / HOUR_MS);
   const tables = (): Promise<unknown> =>
-    config.create_schema
+    makesTables && config.create_schema
       ? migrate(admin, { database: config.database, ttl_hours: { traces: hours, logs: hours, metrics: hours } }, log)
       : Promise.resolve();
   const write = () =>
@@ -46,7 +51,6 @@ export async function connectStore(
         batch_rows_max: config.batch.rows_max,
         batch_bytes_max: config.batch.bytes_max,
         batchWait_ms: config.batch.timeout,
-        refusedDirectory: refusedDirectoryOf(parts.directory),
       },
       topics,
       store,

@@ -1,19 +1,23 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Clock } from '../pipelines/base/clock.ts';
 import { StageCounters } from '../pipelines/base/counters.ts';
-import { Busy, Reject } from '../pipelines/base/errors.ts';
+import { Reject } from '../pipelines/base/errors.ts';
 import type { Log } from '../pipelines/base/log.ts';
 import type { EncodedBlock } from '../pipelines/encode/block.ts';
 import { createEncoder, type BlockEncoder } from '../pipelines/encode/encoder.ts';
 import type { Signal } from '../pipelines/otlp/walk.ts';
 import type { Store } from '../pipelines/store/client.ts';
-import { insertBlock } from '../pipelines/store/insert.ts';
 import { decompress } from '../pipelines/topic/record.ts';
+import type { DeadLetter } from '../pipelines/topic/dead-letter.ts';
 import type { Committed, LogRecord, StartAt } from '../pipelines/topic/topic.ts';
+import type { DeadOutlet } from './dead-outlet.ts';
+import { Bisection, type BisectStart } from './write-bisect.ts';
+import { RowCounts } from './write-counts.ts';
+import { insertUntil, type Inserted } from './write-insert.ts';
+import { formatNote, parseNote, type Refused, type WriteNote } from './write-note.ts';
 import type { Outage } from './write-outage.ts';
-import { formatNote, parseNote, type WriteNote } from './write-note.ts';
-import type { WriteSettings } from './write.ts';
+import { letterOfRecord, letterOfRows, type LetterSource } from './write-letters.ts';
+import { BatchRows } from './write-rows.ts';
+import type { WriteSettings } from './write-settings.ts';
 
 export interface WriterParts {
   readonly settings: WriteSettings;
@@ -21,6 +25,7 @@ export interface WriterParts {
   readonly log: Log;
   readonly clock: Clock;
   readonly outage: Outage;
+  readonly dead: DeadOutlet;
   /** Aborted: waiting for ClickHouse is over, what is not stored stays in the log. */
   readonly stop: AbortSignal;
   commit(topic: string, partition: number, offset: number, note: string): Promise<void>;
@@ -37,13 +42,16 @@ export interface WriterParts {
  * tokens, and ClickHouse drops those that it has. `last` is the (sequence, part) of the last record taken before the batch,
  * for the records that the stage before appended again after its own crash. The time is in the token because offsets begin
  * at 0 again when a topic is made anew, and ClickHouse must not take new rows for old ones.
+ *
+ * A block that is refused for good is halved (write-bisect.ts): the good rows are stored, the others become dead letters.
  */
 export class PartitionWriter {
   private readonly parts: WriterParts;
+  private readonly source: LetterSource;
   private readonly topic: string;
   private readonly partition: number;
   private readonly encoder: BlockEncoder;
-  private readonly counters: StageCounters;
+  private readonly counts: RowCounts;
   /** The batch is [start, next). */
   private start = 0;
   private next = 0;
@@ -55,16 +63,22 @@ export class PartitionWriter {
   private first_ms: number | undefined;
   /** Append time of the batch's first record. */
   private time_ms: number | undefined;
-  private readonly seen = { in: 0, dropped: new Map<string, number>() };
+  /** The records that the encoder took, for a block that is refused; the log's buffers, no more than `batch_bytes_max`. */
+  private taken: LogRecord[] = [];
+  /** Letters of records that cannot be read. */
+  private unreadable: DeadLetter[] = [];
+  /** Where the halving of a refused block was at a crash. */
+  private halving: (BisectStart & { readonly table: string; readonly day: number }) | undefined;
   /** The wait for ClickHouse was given up: nothing more is taken. */
   private givenUp = false;
 
   constructor(parts: WriterParts, at: { topic: string; partition: number; signal: Signal }, counters: StageCounters) {
     this.parts = parts;
+    this.source = { stage: parts.settings.group, ...at };
     this.topic = at.topic;
     this.partition = at.partition;
     this.encoder = createEncoder(at.signal);
-    this.counters = counters;
+    this.counts = new RowCounts(counters, this.encoder.rowCounters);
   }
 
   static counters(topic: string): StageCounters {
@@ -76,6 +90,10 @@ export class PartitionWriter {
     this.start = this.next = committed?.offset ?? 0;
     this.fixedEnd = note?.end;
     this.last = this.lastBefore = note?.last;
+    if (note?.at !== undefined) {
+      const [table, day, from, to] = note.at;
+      this.halving = { table, day, from, to, refused: note.refused };
+    }
     return { offset: this.start };
   }
 
@@ -84,7 +102,7 @@ export class PartitionWriter {
       if (this.givenUp) return;
       // Only where retention took records of the batch that was under way.
       if (this.fixedEnd !== undefined && record.offset >= this.fixedEnd) await this.flush();
-      await this.take(record);
+      this.take(record);
       if (this.isFull()) await this.flush();
     }
     // With a steady trickle `idle` is never called.
@@ -97,7 +115,10 @@ export class PartitionWriter {
 
   /** The partition goes: what was read is stored, or taken back. */
   async end(): Promise<void> {
-    if (!this.givenUp) await this.flush();
+    if (this.givenUp) return;
+    // A part of a batch that was under way would have another token, and its rows be stored again.
+    if (this.fixedEnd !== undefined) this.counts.takeBack();
+    else await this.flush();
   }
 
   private isFull(): boolean {
@@ -111,16 +132,18 @@ export class PartitionWriter {
     return this.parts.clock.now_ms() - this.first_ms >= this.parts.settings.batchWait_ms;
   }
 
-  private async take(record: LogRecord): Promise<void> {
+  private take(record: LogRecord): void {
     const { headers } = record;
     this.first_ms ??= this.parts.clock.now_ms();
+    // Retention took the first records of the batch: its rows have other numbers now.
+    if (this.halving !== undefined && this.time_ms === undefined && record.offset !== this.start)
+      this.halving = { ...this.halving, table: '' };
     this.time_ms ??= record.time_ms;
     this.next = record.offset + 1;
     if (headers.sequence !== undefined) {
       const part = headers.part ?? 0;
       if (this.last !== undefined && (headers.sequence < this.last[0] || (headers.sequence === this.last[0] && part <= this.last[1]))) {
-        this.counters.in += headers.items;
-        this.counters.drop('repeat', headers.items);
+        this.counts.repeat(headers.items);
         return;
       }
       this.last = [headers.sequence, part];
@@ -129,38 +152,27 @@ export class PartitionWriter {
       const value = decompress(record);
       this.rawBytes += value.length;
       this.encoder.add(value);
+      this.taken.push(record);
     } catch (error) {
       if (!(error instanceof Reject)) throw error;
-      await this.refuseRecord(record, error);
+      this.rawBytes += record.value.length;
+      this.counts.came(headers.items);
+      this.unreadable.push(letterOfRecord(this.source, record, error));
     }
-    this.count();
-  }
-
-  /** What the encoder counted since the last time. Its unit is rows: an item of a metric may become several, in several tables. */
-  private count(): void {
-    const { rowCounters } = this.encoder;
-    const came = rowCounters.in - this.seen.in;
-    this.seen.in = rowCounters.in;
-    this.counters.in += came;
-    this.counters.held += came;
-    for (const [reason, rows] of rowCounters.dropped) {
-      const dropped = rows - (this.seen.dropped.get(reason) ?? 0);
-      this.seen.dropped.set(reason, rows);
-      this.counters.held -= dropped;
-      this.counters.drop(reason, dropped);
-    }
+    this.counts.encoded();
   }
 
   private async flush(): Promise<void> {
-    const { start, next, topic, partition } = this;
+    const { start, next } = this;
     if (next > start) {
       const blocks: EncodedBlock[] = [];
       this.encoder.finish((block) => blocks.push(block));
-      if (blocks.length > 0) {
-        await this.parts.commit(topic, partition, start, formatNote({ end: next, last: this.lastBefore }));
-        for (const block of blocks) if (!(await this.store(block))) return this.giveUp();
+      if (blocks.length > 0 || this.unreadable.length > 0) {
+        // The note of a block that is being halved says more, and must stand until its insert is repeated.
+        if (this.halving === undefined) await this.note({});
+        if (!(await this.buryUnreadable()) || !(await this.storeAll(blocks))) return this.giveUp();
       }
-      await this.parts.commit(topic, partition, next, formatNote({ end: undefined, last: this.last }));
+      await this.parts.commit(this.topic, this.partition, next, formatNote({ end: undefined, last: this.last }));
     }
     this.start = next;
     this.lastBefore = this.last;
@@ -168,34 +180,82 @@ export class PartitionWriter {
     this.rawBytes = 0;
     this.first_ms = undefined;
     this.time_ms = undefined;
+    this.taken = [];
+    this.unreadable = [];
   }
 
-  /** Until it is stored or refused. False: the wait was given up. */
-  private async store(block: EncodedBlock): Promise<boolean> {
-    const { settings, store, clock, outage, stop } = this.parts;
-    const token = `${this.topic}:${this.partition}:${this.start}:${this.next}:${this.time_ms}:${block.table}:${block.day}`;
-    const longest_ms = settings.retryDelay_ms[1];
-    let delay_ms = settings.retryDelay_ms[0];
-    for (;;) {
-      try {
-        await insertBlock(store, block, token, stop);
-        outage.ended();
-        this.counters.held -= block.rows;
-        this.counters.out += block.rows;
-        return true;
-      } catch (error) {
-        if (error instanceof Reject) {
-          await this.refuseBlock(block, error);
-          return true;
-        }
-        if (!(error instanceof Busy)) throw error;
-        if (stop.aborted) return false;
-        outage.began(error.reason, error.message);
-      }
-      await clock.sleep(delay_ms, stop);
-      if (stop.aborted) return false;
-      delay_ms = Math.min(delay_ms * 2, longest_ms);
+  private note(more: Pick<WriteNote, 'at' | 'refused'>): Promise<void> {
+    const { topic, partition, start, next } = this;
+    return this.parts.commit(topic, partition, start, formatNote({ end: next, last: this.lastBefore, ...more }));
+  }
+
+  /** A repeat after a crash has the same key (topic/dead-letter.ts). */
+  private async buryUnreadable(): Promise<boolean> {
+    const { dead, log, stop } = this.parts;
+    for (const letter of this.unreadable) {
+      if (!(await dead.appendUntil(letter, stop))) return false;
+      this.counts.settle(letter.items, letter.items);
+      log.warn(
+        { topic: this.topic, offset: letter.offset, items: letter.items, message: letter.message },
+        'a record of the log cannot be read: it is a dead letter',
+      );
     }
+    return true;
+  }
+
+  /** False: the wait was given up. */
+  private async storeAll(blocks: readonly EncodedBlock[]): Promise<boolean> {
+    const { halving } = this;
+    this.halving = undefined;
+    const resumed = halving === undefined ? -1 : blocks.findIndex(({ table, day }) => table === halving.table && day === halving.day);
+    if (halving !== undefined && resumed < 0)
+      this.parts.log.warn({ topic: this.topic, ...halving }, 'the batch is not the one that was being halved: rows may be stored twice');
+    for (const [index, block] of blocks.entries()) {
+      if (index < resumed) this.counts.settle(block.rows, 0);
+      else if (index === resumed) {
+        if (!(await this.bisect(block, halving!))) return false;
+      } else {
+        const inserted = await this.insert(block, '');
+        if (inserted === 'given up') return false;
+        if (inserted === undefined) this.counts.settle(block.rows, 0);
+        else if (!(await this.bisect(block, { rows: block.rows, refused: [inserted.reason, inserted.message] }))) return false;
+      }
+    }
+    return true;
+  }
+
+  private insert(block: EncodedBlock, range: string): Promise<Inserted> {
+    const batch = `${this.topic}:${this.partition}:${this.start}:${this.next}:${this.time_ms}`;
+    const token = `${batch}:${block.table}:${block.day}${range === '' ? '' : `:${range}`}`;
+    return insertUntil({ ...this.parts, retryDelay_ms: this.parts.settings.retryDelay_ms }, block, token);
+  }
+
+  /** The rows of a refused block, one by one where need be. False: given up. */
+  private async bisect(block: EncodedBlock, from: BisectStart | { readonly rows: number; readonly refused: Refused }): Promise<boolean> {
+    const { log, dead, stop, settings } = this.parts;
+    const { table, day } = block;
+    log.warn(
+      { topic: this.topic, table, rows: block.rows, offset: this.start, refused: from.refused },
+      'ClickHouse refuses a block: looking for the rows at fault',
+    );
+    const records = this.taken;
+    const rows = new BatchRows(
+      this.source.signal,
+      records.map((record) => decompress(record)),
+    );
+    const bisection = new Bisection({
+      rows,
+      table,
+      day,
+      refusals_max: settings.refusals_max,
+      insert: (half, range) => this.insert(half, range),
+      note: (at, refused) => this.note({ at, refused }),
+      dead: (group, refused) => dead.appendUntil(letterOfRows(this.source, records, rows, group, table, refused), stop),
+    });
+    if (!(await bisection.run(from))) return false;
+    this.counts.settle(block.rows, bisection.deadRows);
+    log.warn({ topic: this.topic, table, rows: bisection.deadRows }, 'the rows at fault are dead letters: see tailrace dead list');
+    return true;
   }
 
   private giveUp(): void {
@@ -204,35 +264,6 @@ export class PartitionWriter {
       { topic: this.topic, partition: this.partition, offset: this.start },
       'stopped before ClickHouse took this batch: it is read again at the next start',
     );
-    // Not this process's any more: the log has it.
-    this.counters.in -= this.counters.held;
-    this.counters.held = 0;
-  }
-
-  /** ClickHouse will never take it. The name is the token's, so that a replay writes the same file again. */
-  private async refuseBlock(block: EncodedBlock, error: Reject): Promise<void> {
-    const { settings, log } = this.parts;
-    const name = `${this.topic}-${this.partition}-${this.start}-${this.next}-${block.table}-${block.day}`;
-    const about = { table: block.table, columns: block.columns, rows: block.rows, reason: error.reason, message: error.message };
-    await writeFile(join(settings.refusedDirectory, `${name}.native`), block.native);
-    await writeFile(join(settings.refusedDirectory, `${name}.json`), `${JSON.stringify(about)}\n`);
-    this.counters.held -= block.rows;
-    this.counters.drop('refused', block.rows);
-    log.error(
-      { file: `${name}.native`, rows: block.rows, reason: error.reason, message: error.message },
-      'ClickHouse refuses this block; it is kept as a file',
-    );
-  }
-
-  private async refuseRecord(record: LogRecord, error: Reject): Promise<void> {
-    const { settings, log } = this.parts;
-    const name = `${this.topic}-${this.partition}-${record.offset}.${record.headers.codec === 'zstd' ? 'otlp.zst' : 'otlp'}`;
-    await writeFile(join(settings.refusedDirectory, name), record.value);
-    this.counters.in += record.headers.items;
-    this.counters.drop('malformed_record', record.headers.items);
-    log.error(
-      { file: name, items: record.headers.items, message: error.message },
-      'a record of the log cannot be read; it is kept as a file',
-    );
+    this.counts.takeBack();
   }
 }

@@ -1,40 +1,12 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Clock } from '../pipelines/base/clock.ts';
 import type { StageCounters } from '../pipelines/base/counters.ts';
 import type { Log } from '../pipelines/base/log.ts';
-import type { Signal } from '../pipelines/otlp/walk.ts';
 import type { Store } from '../pipelines/store/client.ts';
 import type { Committed, Consumer, LogRecord, Reader, StartAt, Topics } from '../pipelines/topic/topic.ts';
+import { DeadOutlet } from './dead-outlet.ts';
 import { Outage } from './write-outage.ts';
 import { PartitionWriter, type WriterParts } from './write-partition.ts';
-
-export interface WriteSettings {
-  readonly group: string;
-  readonly topics: readonly { readonly topic: string; readonly signal: Signal }[];
-  /** A batch is inserted when it holds this many rows … */
-  readonly batch_rows_max: number;
-  /** … or blocks of this many bytes, or records of this many … */
-  readonly batch_bytes_max: number;
-  /** … or when its first record was read this long ago. Fewer, larger parts: ClickHouse merges less. */
-  readonly batchWait_ms: number;
-  /** Between tries while ClickHouse takes nothing: doubles from the first to the second. */
-  readonly retryDelay_ms: readonly [first: number, longest: number];
-  /** What ClickHouse will never take, and records that cannot be read, are kept here as files. */
-  readonly refusedDirectory: string;
-  /** `drain` waits this long for ClickHouse; what is not stored then is read again at the next start. */
-  readonly drainDeadline_ms: number;
-}
-
-/** What nobody has to set. */
-export const writeDefaults = {
-  group: 'write',
-  batch_rows_max: 100_000,
-  batch_bytes_max: 33_554_432,
-  batchWait_ms: 1_000,
-  retryDelay_ms: [200, 15_000],
-  drainDeadline_ms: 20_000,
-} as const;
+import type { WriteSettings } from './write-settings.ts';
 
 export interface WriteParts {
   readonly settings: WriteSettings;
@@ -49,6 +21,8 @@ export interface Write {
   readonly counters: readonly StageCounters[];
   /** Since when ClickHouse has taken no insert; undefined while it does. */
   outageSince_ms(): number | undefined;
+  /** Letters written to the dead-letter topic, by reason. */
+  readonly deadLetters: ReadonlyMap<string, number>;
   /** Stops reading, inserts what was read, commits. What could not be stored in time stays in the log. */
   drain(): Promise<void>;
   /** Rejects on a bug of ours or a broken log. Never resolves. */
@@ -58,10 +32,10 @@ export interface Write {
 /** The role `write`: records of the log into ClickHouse, each row exactly once (DESIGN, write). Starts while ClickHouse is down. */
 export async function startWrite(parts: WriteParts): Promise<Write> {
   const { settings, topics, clock } = parts;
-  await mkdir(settings.refusedDirectory, { recursive: true });
   const outage = new Outage(parts.log, clock);
   const stop = new AbortController();
-  const writers = new WriterSet({ ...parts, outage, stop: stop.signal });
+  const dead = new DeadOutlet(topics, parts.log, clock);
+  const writers = new WriterSet({ ...parts, dead, outage, stop: stop.signal });
   const reader = await topics.read({
     group: settings.group,
     topics: settings.topics.map(({ topic }) => topic),
@@ -72,6 +46,7 @@ export async function startWrite(parts: WriteParts): Promise<Write> {
   return {
     counters: [...writers.counters.values()],
     outageSince_ms: () => outage.since_ms,
+    deadLetters: dead.letters,
     failed: reader.failed,
     async drain() {
       const drained = new AbortController();
@@ -128,9 +103,4 @@ class WriterSet implements Consumer {
   private of(topic: string, partition: number): PartitionWriter {
     return this.writers.get(`${topic}/${partition}`)!;
   }
-}
-
-/** DATA/refused, where blocks and records wait for a person. */
-export function refusedDirectoryOf(data: string): string {
-  return join(data, 'refused');
 }

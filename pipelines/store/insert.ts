@@ -36,11 +36,12 @@ export async function insertBlock(store: Store, block: EncodedBlock, token: stri
 
 /**
  * ClickHouse's codes for bytes that will never be taken: cannot parse (6, 26, 27, 32, 33, 38, 41, 72, 117, 376, 441, 467), a column that is not there
- * or of another type (8, 10, 16, 20, 43, 44, 47, 50, 53, 70, 321, 349), syntax (62), unknown format (73), too large array or string (128, 131).
+ * or of another type (8, 10, 16, 20, 43, 44, 47, 50, 53, 70, 321, 349, 407, 691), syntax (62), unknown format (73), too large array or string
+ * (128, 131), a violated constraint (469), throwIf in a default expression (395).
  * Everything else is waited for, also a table that is not there (60): migrations may still run, and the bytes are good.
  */
 const permanent = new Set([
-  6, 8, 10, 16, 20, 26, 27, 32, 33, 38, 41, 43, 44, 47, 50, 53, 62, 70, 72, 73, 117, 128, 131, 321, 349, 376, 441, 467,
+  6, 8, 10, 16, 20, 26, 27, 32, 33, 38, 41, 43, 44, 47, 50, 53, 62, 70, 72, 73, 117, 128, 131, 321, 349, 376, 395, 407, 441, 467, 469, 691,
 ]);
 
 const RETRY_AFTER_MS = 1_000;

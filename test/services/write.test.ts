@@ -1,111 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { wallClock } from '../../pipelines/base/clock.ts';
-import { createLog } from '../../pipelines/base/log.ts';
-import { createStore, storeDefaults } from '../../pipelines/store/client.ts';
 import { compress } from '../../pipelines/topic/record.ts';
-import type { RecordHeaders } from '../../pipelines/topic/topic.ts';
-import { startWrite, writeDefaults, type Write, type WriteSettings } from '../../services/write.ts';
-import { FakeClickhouse, Refusal } from '../kit/fake-clickhouse.ts';
-import { FakeTopics } from '../kit/fake-topics.ts';
-import { BASE_NS, traces } from '../kit/otlp.ts';
+import type { WriteSettings } from '../../services/write-settings.ts';
+import type { Write } from '../../services/write.ts';
+import { Refusal } from '../kit/fake-clickhouse.ts';
 import { seeded } from '../kit/random.ts';
-
-const log = createLog('silent');
-
-/** A record of `count` spans whose names are `prefix-0`, `prefix-1` …, one in four of them a day later. */
-function record(prefix: string, count: number): Buffer {
-  return traces(
-    Array.from({ length: count }, (_, i) => ({
-      name: `${prefix}-${i}`,
-      span: String(i + 1),
-      start_ns: BASE_NS + (i % 4 === 3 ? 86_400n * 1_000_000_000n : 0n),
-    })),
-  );
-}
-
-function headers(value: Buffer, items: number, more: Partial<RecordHeaders> = {}): RecordHeaders {
-  return { format: 1, codec: 'none', items, raw_bytes: value.length, ...more };
-}
-
-class CrashingTopics extends FakeTopics {
-  beforeCommit: () => void = () => {};
-  afterCommit: () => void = () => {};
-  override storeCommit(group: string, topic: string, partition: number, offset: number, note: string): void {
-    this.beforeCommit();
-    super.storeCommit(group, topic, partition, offset, note);
-    this.afterCommit();
-  }
-}
-
-interface Scene {
-  readonly clickhouse: FakeClickhouse;
-  readonly topics: CrashingTopics;
-  readonly refused: string;
-  start(settings?: Partial<WriteSettings>): Promise<Write>;
-  append(prefix: string, count: number, more?: Partial<RecordHeaders>): Promise<void>;
-  names(): string[];
-  end(): Promise<void>;
-}
-
-async function scene(partitions = 1): Promise<Scene> {
-  const clickhouse = await new FakeClickhouse().start();
-  const topics = new CrashingTopics({ topics: { sampled: partitions }, clock: wallClock });
-  const refused = await mkdtemp(join(tmpdir(), 'tailrace-refused-'));
-  const stores: { close(): Promise<void> }[] = [];
-  let appended = 0;
-  return {
-    clickhouse,
-    topics,
-    refused,
-    async start(settings = {}) {
-      const store = createStore({ ...storeDefaults, url: clickhouse.url });
-      stores.push(store);
-      return startWrite({
-        settings: {
-          ...writeDefaults,
-          batchWait_ms: 10,
-          retryDelay_ms: [5, 20],
-          topics: [{ topic: 'sampled', signal: 'traces' }],
-          refusedDirectory: refused,
-          ...settings,
-        },
-        topics,
-        store,
-        log,
-        clock: wallClock,
-      });
-    },
-    async append(prefix, count, more) {
-      const value = record(prefix, count);
-      await topics.append('sampled', appended++ % partitions, value, headers(value, count, more));
-    },
-    names: () => clickhouse.rows('otel_traces').map((row) => String(row.SpanName)),
-    async end() {
-      await Promise.all(stores.map((store) => store.close()));
-      await clickhouse.stop();
-    },
-  };
-}
-
-function expected(prefix: string, count: number): string[] {
-  return Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
-}
-
-async function lagIsZero(topics: FakeTopics): Promise<void> {
-  const end = performance.now() + 5_000;
-  while ((await topics.lag('write', 'sampled')) > 0) {
-    if (performance.now() > end) throw new Error('lag stays');
-    await wallClock.sleep(2);
-  }
-}
-
-function assertBalanced(write: Write): void {
-  for (const counters of write.counters) assert.equal(counters.imbalance(), 0, counters.stage);
-}
+import { assertBalanced, expected, lagIsZero, record, scene } from '../kit/write-scene.ts';
 
 test('write stores every row once, a block for each day, and its lag goes to 0', async () => {
   const s = await scene(2);
@@ -157,9 +58,17 @@ test('write reads zstd records and refuses what does not unpack, without stoppin
   const write = await s.start();
   await lagIsZero(s.topics);
   assert.deepEqual(s.names().sort(), [...expected('z', 4), 'after-0'].sort());
-  assert.equal(write.counters[0]!.dropped.get('malformed_record'), 5);
+  assert.equal(write.counters[0]!.dropped.get('dead_letter'), 5);
   assertBalanced(write);
-  assert.deepEqual((await readdir(s.refused)).sort(), ['sampled-0-1.otlp.zst', 'sampled-0-2.otlp']);
+  const letters = s.letters();
+  assert.deepEqual(
+    letters.map(({ reason, offset, items, codec, raw_bytes, data }) => [reason, offset, items, codec, raw_bytes, data.toString()]),
+    [
+      ['malformed_record', 1, 3, 'zstd', 100, 'not zstd'],
+      ['malformed_record', 2, 2, 'none', 12, 'not protobuf'],
+    ],
+  );
+  assert.deepEqual([...write.deadLetters], [['malformed_record', 2]]);
   await write.drain();
   await s.end();
 });
@@ -222,29 +131,6 @@ test('write starts while ClickHouse is down; drain gives up in time and the next
   assert.deepEqual(s.names().sort(), expected('r', 4));
   assert.equal(new Set(s.clickhouse.inserts.map((insert) => insert.token)).size, 2, 'the same tokens as before: one a day');
   await second.drain();
-  await s.end();
-});
-
-test('write keeps a block that ClickHouse refuses for good as a file, and goes on', async () => {
-  const s = await scene();
-  s.clickhouse.before = (insert) => {
-    if (insert.rows.some((row) => row.SpanName === 'bad-0')) throw new Refusal(53, 'TYPE_MISMATCH');
-  };
-  const write = await s.start({ batch_rows_max: 1 });
-  await s.append('good', 2);
-  await s.append('bad', 2);
-  await s.append('fine', 2);
-  await lagIsZero(s.topics);
-  assert.deepEqual(s.names().sort(), [...expected('fine', 2), ...expected('good', 2)]);
-  assert.equal(write.counters[0]!.dropped.get('refused'), 2);
-  assertBalanced(write);
-  const files = (await readdir(s.refused)).sort();
-  assert.equal(files.length, 2);
-  const about = JSON.parse(await readFile(join(s.refused, files[0]!), 'utf8')) as { table: string; rows: number; reason: string };
-  assert.equal(about.table, 'otel_traces');
-  assert.equal(about.rows, 2);
-  assert.equal(about.reason, 'type_mismatch');
-  await write.drain();
   await s.end();
 });
 

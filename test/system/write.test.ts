@@ -7,7 +7,8 @@ import { wallClock } from '../../pipelines/base/clock.ts';
 import { createLog } from '../../pipelines/base/log.ts';
 import type { Signal } from '../../pipelines/otlp/walk.ts';
 import { migrate } from '../../pipelines/store/migrate.ts';
-import { startWrite, writeDefaults, type Write } from '../../services/write.ts';
+import { writeDefaults } from '../../services/write-settings.ts';
+import { startWrite, type Write } from '../../services/write.ts';
 import { startTestClickhouse, type TestClickhouse } from '../kit/clickhouse.ts';
 import { FakeTopics } from '../kit/fake-topics.ts';
 import { BASE_NS, keyValues, traces } from '../kit/otlp.ts';
@@ -35,7 +36,6 @@ function startOn(topics: FakeTopics): Promise<Write> {
       batchWait_ms: 20,
       retryDelay_ms: [20, 200],
       topics: signals,
-      refusedDirectory: join(clickhouse.directory, 'refused'),
     },
     topics,
     store: clickhouse.store,
@@ -45,7 +45,7 @@ function startOn(topics: FakeTopics): Promise<Write> {
 }
 
 function newTopics(): FakeTopics {
-  return new FakeTopics({ topics: { sampled: 2, logs: 1, metrics: 1 }, clock: wallClock });
+  return new FakeTopics({ topics: { sampled: 2, logs: 1, metrics: 1, dead: 1 }, clock: wallClock });
 }
 
 async function append(topics: FakeTopics, topic: string, value: Buffer, items: number, partition = 0): Promise<void> {
