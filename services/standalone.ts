@@ -30,7 +30,7 @@ async function start(running: Running): Promise<string> {
     const url = stage.config.endpoint === 'embedded' ? running.clickhouseUrl : stage.config.endpoint;
     if (url === undefined)
       throw new OperatorError('the embedded ClickHouse was not started with this process', 'Restart it: a reload cannot add the engine.');
-    const store = await connectStore(running, stage, url, topics);
+    const store = await connectStore(running, stage, url, topics, true);
     running.stores.push(store);
     running.add(() => store.stop(), store.failed);
   }
