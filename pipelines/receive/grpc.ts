@@ -18,6 +18,7 @@ import { exportResponse, rpcStatus } from '../otlp/replies.ts';
 import type { Signal } from '../otlp/walk.ts';
 import type { Admission, Lease } from './admission.ts';
 import { cannotListen } from './listen-error.ts';
+import { UNKNOWN_CODING, inflate, rememberCoding, takeCoding } from './grpc-coding.ts';
 import { TOO_LARGE, type Endpoint, type Listener, type Receive } from './receive.ts';
 import { readTlsFiles, type TlsSettings } from './tls.ts';
 
@@ -56,9 +57,8 @@ const PATHS: readonly (readonly [signal: Signal, path: string])[] = [
 const STATUS_DETAILS = 'grpc-status-details-bin';
 
 /**
- * OTLP/gRPC: the three Export calls, messages as bytes. gzip and deflate are grpc-js's own; zstd it does not know and answers
- * UNIMPLEMENTED, naming what it accepts in grpc-accept-encoding (senders with zstd: use OTLP/HTTP). What grpc-js refuses
- * by itself (size, coding) never reaches us and is not counted in `admission`.
+ * OTLP/gRPC: the three Export calls, messages as bytes. gzip, deflate and zstd are inflated by us, see grpc-coding.ts. What grpc-js
+ * refuses by itself (a message that is too large as it comes) never reaches us and is not counted in `admission`.
  * @throws OperatorError when the port cannot be had or a TLS file not read
  */
 export async function listenGrpc(settings: GrpcSettings, receive: Receive, admission: Admission, log: Log): Promise<Listener> {
@@ -74,7 +74,7 @@ export async function listenGrpc(settings: GrpcSettings, receive: Receive, admis
     'grpc.max_concurrent_streams': settings.concurrentStreams_max,
     // A registry of every connection and call for a debugger that we do not offer.
     'grpc.enable_channelz': 0,
-    interceptors: [refuseEarly(admission)],
+    interceptors: [intercept(admission)],
   });
   for (const [signal, path] of PATHS) {
     const definition: ServiceDefinition = {
@@ -89,8 +89,10 @@ export async function listenGrpc(settings: GrpcSettings, receive: Receive, admis
       },
     };
     server.addService(definition, {
-      Export: (call: ServerUnaryCall<Buffer, Buffer>, answer: Answer): void =>
-        void handle(signal, call.request, answer, receive, admission, log),
+      Export: (call: ServerUnaryCall<Buffer, Buffer>, answer: Answer): void => {
+        const inflated = (lease: Lease): Promise<Buffer> => inflate(call.request, call.metadata, settings.request_bytes_max, lease);
+        void handle(signal, inflated, call.request.length, answer, receive, admission, log);
+      },
     });
   }
   return bind(server, settings, credentials);
@@ -98,12 +100,21 @@ export async function listenGrpc(settings: GrpcSettings, receive: Receive, admis
 
 const same = (bytes: Buffer): Buffer => bytes;
 
-async function handle(signal: Signal, body: Buffer, answer: Answer, receive: Receive, admission: Admission, log: Log): Promise<void> {
+async function handle(
+  signal: Signal,
+  inflated: (lease: Lease) => Promise<Buffer>,
+  wire_bytes: number,
+  answer: Answer,
+  receive: Receive,
+  admission: Admission,
+  log: Log,
+): Promise<void> {
   let lease: Lease | undefined;
   try {
     lease = admission.begin();
-    lease.take(body.length);
-    admission.received_bytes += body.length;
+    lease.take(wire_bytes);
+    admission.received_bytes += wire_bytes;
+    const body = await inflated(lease);
     const outcome = await receive(signal, body, 'protobuf');
     answer(null, exportResponse(outcome.rejected, outcome.message, 'protobuf', signal));
   } catch (error) {
@@ -113,6 +124,11 @@ async function handle(signal: Signal, body: Buffer, answer: Answer, receive: Rec
   }
 }
 
+function codeOf(reason: string): status {
+  if (reason === TOO_LARGE) return status.RESOURCE_EXHAUSTED;
+  return reason === UNKNOWN_CODING ? status.UNIMPLEMENTED : status.INVALID_ARGUMENT;
+}
+
 /** The trailers of a call that failed (OTLP specification, OTLP/gRPC Response, Failures). */
 function failure(error: unknown, admission: Admission, log: Log): { code: status; details: string; metadata: Metadata } {
   const metadata = new Metadata();
@@ -120,7 +136,7 @@ function failure(error: unknown, admission: Admission, log: Log): { code: status
   let details = 'internal error';
   let retryAfter_ms: number | undefined;
   if (error instanceof Reject) {
-    code = error.reason === TOO_LARGE ? status.RESOURCE_EXHAUSTED : status.INVALID_ARGUMENT;
+    code = codeOf(error.reason);
     details = error.message;
     admission.refuse(error.reason);
   } else if (error instanceof Busy) {
@@ -137,15 +153,17 @@ function failure(error: unknown, admission: Admission, log: Log): { code: status
   return { code, details, metadata };
 }
 
-/** Refuses a call by its headers when the budget is used up, so that its message is not even read. */
-function refuseEarly(admission: Admission): ServerInterceptor {
-  return (_method, call) =>
-    new ServerInterceptingCall(call, {
+/** Refuses a call by its headers when the budget is used up, so that its message is not even read; keeps the coding of the others for `inflate`. */
+function intercept(admission: Admission): ServerInterceptor {
+  return (_method, call) => {
+    const coding = takeCoding(call);
+    return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, pass) => {
             const busy = admission.whyBusy();
             if (busy === undefined) {
+              rememberCoding(metadata, coding);
               pass(metadata);
               return;
             }
@@ -156,6 +174,7 @@ function refuseEarly(admission: Admission): ServerInterceptor {
           },
         }),
     });
+  };
 }
 
 async function serverCredentials(settings: GrpcSettings): Promise<ServerCredentials> {
