@@ -81,7 +81,7 @@ function collect(rows: string[], node: Node, prefix: string): void {
         typeof nested.additionalProperties === 'object' && nested.properties === undefined ? nested.additionalProperties : nested;
       const step = value === nested ? '.' : '[].';
       collect(rows, deeper, deeper === nested ? `${path}${step}` : `${path}.<name>.`);
-    } else if (key !== 'policies') rows.push(row(path, kind(value), raw, node, key));
+    } else if (value.items?.oneOf === undefined) rows.push(row(path, kind(value), raw, node, key));
     else rows.push(row(path, 'list of policies', raw, node, key));
   }
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { checkConfig, formatProblems, type Loaded } from '../../config/load.ts';
 import type { ClickHouseConfig, OtlpConfig } from '../../config/schema-components.ts';
+import { temporaryFolder } from '../kit/process.ts';
 
 const standard = readFileSync(new URL('../../config/tailrace.yaml', import.meta.url), 'utf8');
 const small = `receivers:
@@ -104,7 +104,7 @@ test('config: a condition with a mistake is reported at its column', () => {
 });
 
 test('config: ${env:…}, its default, ${file:…} and $$ are put in, and keep their type', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'tailrace-config-'));
+  const folder = temporaryFolder('config');
   writeFileSync(join(folder, 'password'), 'se: cret\n');
   const text = change(
     small,

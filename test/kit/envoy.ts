@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, globSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePorts, start, until, type Running } from './process.ts';
+import { freePorts, type Running, start, temporaryFolder, until } from './process.ts';
 
 const VERSION = '1.40.0';
 const root = new URL('../../', import.meta.url).pathname;
@@ -49,7 +48,7 @@ export async function startEnvoy(otlpPort: number, status: (url: string) => numb
     .replaceAll('port_value: 10001 ', `port_value: ${upstreamPort} `)
     .replaceAll('port_value: 4317 ', `port_value: ${otlpPort} `)
     .replaceAll('port_value: 9901 ', `port_value: ${admin} `);
-  const file = join(mkdtempSync(join(tmpdir(), 'tailrace-envoy-')), 'envoy.yaml');
+  const file = join(temporaryFolder('envoy'), 'envoy.yaml');
   writeFileSync(file, yaml);
   const process = start(envoyBinary(), ['-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warn']);
   const url = `http://127.0.0.1:${ingress}`;

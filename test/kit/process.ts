@@ -1,5 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after } from 'node:test';
 
 /** Resolves with the first value that is not undefined or false; asks again every `every_ms`. Fails after `deadline_ms` with `what`. */
@@ -46,6 +49,15 @@ export async function freePorts(count: number): Promise<number[]> {
   return servers.map((server) => server.port);
 }
 
+const folders: string[] = [];
+
+/** A new folder that is gone when this process ends. */
+export function temporaryFolder(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `tailrace-${name}-`));
+  folders.push(folder);
+  return folder;
+}
+
 export interface Running {
   readonly child: ChildProcess;
   /** Everything written to stdout and stderr so far. */
@@ -60,7 +72,10 @@ const running = new Set<ChildProcess>();
 const endAll = (): void => {
   for (const child of running) child.kill('SIGKILL');
 };
-process.on('exit', endAll);
+process.on('exit', () => {
+  endAll();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
 // A failed test leaves its children behind; they would keep the test process, and the whole run, from ending.
 after(endAll);
 

@@ -1,7 +1,4 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { freePorts, start, until, type Running } from './process.ts';
+import { freePorts, type Running, start, temporaryFolder, until } from './process.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
 
@@ -17,7 +14,7 @@ export interface Tailrace {
 
 /** Starts `tailrace standalone` on free ports, as a newcomer would, and waits until it is ready. */
 export async function startTailrace(options: { config?: string; data?: string; ports?: Tailrace['ports'] } = {}): Promise<Tailrace> {
-  const data = options.data ?? mkdtempSync(join(tmpdir(), 'tailrace-data-'));
+  const data = options.data ?? temporaryFolder('data');
   const free = options.ports === undefined ? await freePorts(4) : [];
   const ports = options.ports ?? { grpc: free[0]!, http: free[1]!, sql: free[2]!, metrics: free[3]! };
   const process = start(

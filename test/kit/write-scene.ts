@@ -6,7 +6,7 @@ import { decodeDeadLetter, keyOf, type DeadLetter } from '../../pipelines/topic/
 import type { RecordHeaders } from '../../pipelines/topic/topic.ts';
 import { writeDefaults, type WriteSettings } from '../../services/write-settings.ts';
 import { startWrite, type Write } from '../../services/write.ts';
-import { FakeClickhouse } from './fake-clickhouse.ts';
+import { FakeClickhouse, Refusal } from './fake-clickhouse.ts';
 import { FakeTopics } from './fake-topics.ts';
 import { BASE_NS, traces } from './otlp.ts';
 
@@ -58,7 +58,8 @@ export async function scene(partitions = 1): Promise<Scene> {
     clickhouse,
     topics,
     async start(settings = {}) {
-      const store = createStore({ ...storeDefaults, url: clickhouse.url });
+      // So that a test can tell the inserts of one start from those of another.
+      const store = createStore({ ...storeDefaults, url: clickhouse.url, database: `process${stores.length + 1}` });
       stores.push(store);
       return startWrite({
         settings: {
@@ -91,6 +92,15 @@ export async function scene(partitions = 1): Promise<Scene> {
       return [...byKey.values()];
     },
     async end() {
+      // A process that was "killed" while it waited for ClickHouse would try for ever: it is refused, and then cannot commit.
+      clickhouse.before = () => {
+        throw new Refusal(62, 'SYNTAX_ERROR');
+      };
+      for (let quiet = 0, seen = -1; quiet < 15; quiet++) {
+        if (clickhouse.inserts.length !== seen) quiet = 0;
+        seen = clickhouse.inserts.length;
+        await wallClock.sleep(2);
+      }
       await Promise.all(stores.map((store) => store.close()));
       await clickhouse.stop();
     },
@@ -101,8 +111,8 @@ export function expected(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
 }
 
-export async function lagIsZero(topics: FakeTopics): Promise<void> {
-  const end = performance.now() + 5_000;
+export async function lagIsZero(topics: FakeTopics, deadline_ms = 5_000): Promise<void> {
+  const end = performance.now() + deadline_ms;
   while ((await topics.lag('write', 'sampled')) > 0) {
     if (performance.now() > end) throw new Error('lag stays');
     await wallClock.sleep(2);

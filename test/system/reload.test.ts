@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { traces } from '../kit/otlp.ts';
-import { until } from '../kit/process.ts';
+import { temporaryFolder, until } from '../kit/process.ts';
 import { startTailrace, type Tailrace } from '../kit/tailrace.ts';
 
 async function send(tailrace: Tailrace, id: string, attributes: Record<string, string>): Promise<void> {
@@ -20,7 +19,7 @@ async function send(tailrace: Tailrace, id: string, attributes: Record<string, s
 }
 
 test('reload: a good file changes over without losing what waits, a bad one is refused with its errors', async () => {
-  const file = join(mkdtempSync(join(tmpdir(), 'tailrace-reload-')), 'pipeline.yaml');
+  const file = join(temporaryFolder('reload'), 'pipeline.yaml');
   const text = readFileSync('config/tailrace.yaml', 'utf8');
   // Kept by this file only when gold; trace ids whose last 7 bytes are 0 are not drawn by the probabilistic policy.
   const gold = (value: string): string =>
