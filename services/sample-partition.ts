@@ -9,6 +9,7 @@ import type { SamplerSettings } from '../pipelines/sample/settings.ts';
 import { Sampler } from '../pipelines/sample/sampler.ts';
 import { decompress } from '../pipelines/topic/record.ts';
 import type { Committed, LogRecord, PartitionView, StartAt } from '../pipelines/topic/topic.ts';
+import { PartitionBudget, type AskBudget } from './sample-budget.ts';
 import { SAMPLE_CHARACTERS_MAX, formatStageNote, parseStageNote } from './sample-note.ts';
 import { Outbox, type OutboxParts, type Outlet } from './sample-outbox.ts';
 
@@ -30,6 +31,10 @@ export interface PartitionParts {
   /** Aborted: the role stops; a busy log is waited for no longer. */
   readonly stop: AbortSignal;
   readonly hashSeed: number;
+  /** Of the topic. */
+  readonly partitions: number;
+  /** Absent: every partition keeps its own share of the rate limits. */
+  readonly budget: AskBudget | undefined;
   commit(partition: number, offset: number, note: string): Promise<void>;
 }
 
@@ -48,6 +53,7 @@ export class SamplePartition {
   private readonly partition: number;
   private readonly parts: PartitionParts;
   private readonly sampled: Outbox | undefined;
+  private readonly budget: PartitionBudget | undefined;
   private readonly metrics: readonly Metrics[];
   private nextOffset = 0;
   private committed = -1;
@@ -70,8 +76,11 @@ export class SamplePartition {
             settings: settings.tail.sampler,
             sink: (bytes, items, offset) => this.sampled!.add(bytes, items, offset),
             unpack: decompress,
+            place: { partition, partitions: parts.partitions },
             hashSeed: parts.hashSeed,
           });
+    if (parts.budget !== undefined && this.sampler !== undefined)
+      this.budget = new PartitionBudget(this.sampler, parts.budget, partition, parts.partitions);
     this.metrics = settings.spanMetrics.map((one, index) => {
       const outbox = new Outbox(parts.spanMetrics[index]!, partition, parts.outbox);
       const stage = new SpanMetrics(one.settings, (bytes, metrics, windowEnd_ms) => outbox.add(bytes, metrics, windowEnd_ms));
@@ -112,7 +121,7 @@ export class SamplePartition {
   async records(records: readonly LogRecord[]): Promise<void> {
     for (const record of records) {
       if (this.givenUp) return;
-      if (!(await this.emitDue(record.time_ms))) return;
+      if (!(await this.emitDue(record.time_ms)) || !(await this.settleBudget(record.time_ms))) return;
       this.take(record);
       if (this.waiting_bytes() > OUTBOX_BYTES_MAX && !(await this.flush())) return;
     }
@@ -120,7 +129,7 @@ export class SamplePartition {
   }
 
   async idle(time_ms: number): Promise<void> {
-    if (this.givenUp || !(await this.emitDue(time_ms))) return;
+    if (this.givenUp || !(await this.emitDue(time_ms)) || !(await this.settleBudget(time_ms))) return;
     this.time_ms = Math.max(this.time_ms, time_ms);
     this.sampler?.tick(time_ms);
     for (const { stage } of this.metrics) stage.tick(time_ms);
@@ -180,6 +189,20 @@ export class SamplePartition {
     while (this.sampler?.emitNext(time_ms) === true) {
       if (this.waiting_bytes() > OUTBOX_BYTES_MAX && !(await this.flush())) return false;
     }
+    return true;
+  }
+
+  /** Leases of a block are durable before anything of it is folded. */
+  private async settleBudget(time_ms: number): Promise<boolean> {
+    const { budget } = this;
+    if (budget === undefined || !this.sampler!.isLive()) return true;
+    if (budget.enter(time_ms)) {
+      this.time_ms = Math.max(this.time_ms, time_ms);
+      if (!(await this.flush())) return false;
+      await this.commit();
+      budget.settled();
+    }
+    budget.look(time_ms);
     return true;
   }
 

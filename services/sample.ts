@@ -5,9 +5,12 @@ import { StageCounters } from '../pipelines/base/counters.ts';
 import type { Log } from '../pipelines/base/log.ts';
 import type { Processor } from '../pipelines/process/processor.ts';
 import { SampleMetrics, addCounts, addHeld } from '../pipelines/sample/metrics.ts';
+import { PolicyProgram } from '../pipelines/sample/policies/compile.ts';
 import type { SamplerSettings } from '../pipelines/sample/settings.ts';
 import type { Committed, Consumer, LogRecord, PartitionView, Reader, StartAt, Topics } from '../pipelines/topic/topic.ts';
 import type { Sample as Metric } from './observe.ts';
+import type { RedisHandle } from './redis.ts';
+import { redisBudget, type AskBudget } from './sample-budget.ts';
 import { EarlyWarning } from './sample-early.ts';
 import { Outlet, type OutboxParts } from './sample-outbox.ts';
 import { SamplePartition, type PartitionParts } from './sample-partition.ts';
@@ -45,6 +48,8 @@ export interface SampleParts {
   readonly log: Log;
   readonly clock: Clock;
   readonly outbox: OutboxParts;
+  /** Lets partitions lend each other what they do not need of a rate limit. */
+  readonly redis?: RedisHandle | undefined;
 }
 
 export interface Sample {
@@ -93,6 +98,15 @@ function keepBehind_ms(settings: SampleRoleSettings): number {
   return Math.max(lives_ms, ...settings.spanMetrics.map((one) => one.settings.interval_ms)) + 1_000;
 }
 
+function budgetOf({ settings, redis, topics }: SampleParts): AskBudget | undefined {
+  const partitions = topics.partitions(settings.topic);
+  if (redis === undefined || settings.tail === undefined || partitions === 1) return undefined;
+  const limits = new PolicyProgram(settings.tail.sampler.policies).limits.map((one) => one.limit);
+  if (limits.length === 0) return undefined;
+  // Nobody asks again for a block behind the commit.
+  return redisBudget(redis, { group: settings.group, partitions, limits, live_ms: 600_000 + 2 * keepBehind_ms(settings) });
+}
+
 class PartitionSet implements Consumer {
   readonly setReader: (reader: Reader) => void;
   private readonly settings: SampleRoleSettings;
@@ -116,6 +130,8 @@ class PartitionSet implements Consumer {
       ...parts,
       stop,
       hashSeed: randomInt(2 ** 32),
+      partitions: parts.topics.partitions(settings.topic),
+      budget: budgetOf(parts),
       tail: settings.tail === undefined ? undefined : new Outlet(settings.tail.topic, settings.tail.processors, parts.outbox),
       spanMetrics: settings.spanMetrics.map((one) => new Outlet(one.topic, one.processors, parts.outbox)),
       // The log may call before `read` has resolved.

@@ -5,6 +5,7 @@ import { SampleMetrics, type Limit } from './metrics.ts';
 import { writeNote, type SampleNote } from './note.ts';
 import { PolicyProgram } from './policies/compile.ts';
 import type { DecisionMoment } from './policies/policy.ts';
+import type { Place, RateLimit } from './policies/rate-limit.ts';
 import { RecordWindow, distance } from './record-window.ts';
 import type { SamplerSettings } from './settings.ts';
 import type { SourceRecord, Unpack } from './source-record.ts';
@@ -20,6 +21,8 @@ export interface SamplerParts {
   readonly settings: SamplerSettings;
   readonly sink: SampledSink;
   readonly unpack: Unpack;
+  /** Default: one partition. */
+  readonly place?: Place;
   /** Spreads chosen trace ids over the table; any number, without influence on results. Default 0. */
   readonly hashSeed?: number;
 }
@@ -55,6 +58,8 @@ export class Sampler {
   private readonly gate: Gate;
   private readonly lives = new ChainedLives();
   private readonly judge: Judge;
+  /** Leases of blocks of log time up to this one are settled, and ride in the note: see services/sample-budget.ts. */
+  settledBlock = -1;
   /** Records before this offset are read again without a trace outside: nothing is emitted or counted. */
   private liveFrom = 0;
   private replayFrom = 0;
@@ -65,15 +70,19 @@ export class Sampler {
   private readonly moment: DecisionMoment = { offset: 0, spanIndex: 0, time_ms: 0, replay: false };
 
   /** @throws OperatorError for policies that make no sense */
-  constructor({ settings, sink, unpack, hashSeed }: SamplerParts) {
+  constructor({ settings, sink, unpack, place, hashSeed }: SamplerParts) {
     this.settings = settings;
     this.sink = sink;
     this.unpack = unpack;
-    this.program = new PolicyProgram(settings.policies);
+    this.program = new PolicyProgram(settings.policies, place);
     this.metrics = new SampleMetrics(settings.policies.length);
     this.table = new TraceTable(this.program.words, hashSeed);
     this.gate = new Gate(this.table, this.program.names);
     this.judge = new Judge(this.program, this.table, this.window, this.lives, this.metrics);
+  }
+
+  get limits(): readonly RateLimit[] {
+    return this.program.limits;
   }
 
   /** Before the first push: the group has committed `offset`. With the note of that commit the caller pushes records from `note.from` on; without one, from `offset`. */
@@ -85,6 +94,7 @@ export class Sampler {
     this.judge.guard = note.lives.length === 0 ? undefined : new ReplayGuard(note.lives);
     // Other policies than at the commit: their windows begin anew.
     if (note.limits.length !== this.program.limits.length) return;
+    this.settledBlock = note.settledBlock;
     for (const [index, limit] of this.program.limits.entries()) limit.restore(note.limits[index]!);
   }
 
@@ -152,6 +162,7 @@ export class Sampler {
       {
         from: seek === window.next ? committed : window.offsetOf(seek),
         committed,
+        settledBlock: this.settledBlock,
         limits: this.program.limits.map((limit) => limit.state(from_ms)),
         lives: this.lives.noted(window, seek, window.heldFrom),
       },

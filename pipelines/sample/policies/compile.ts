@@ -6,7 +6,7 @@ import { DROPPED, KEPT, NO_POLICY, type TraceTable } from '../trace-table.ts';
 import { Attribute, NumberInRange } from './attribute.ts';
 import { ConsistentProbability, SaltedProbability } from './chance.ts';
 import { Layout, type DecisionMoment, type Policy } from './policy.ts';
-import { RateLimit } from './rate-limit.ts';
+import { RateLimit, type Place } from './rate-limit.ts';
 import { AlwaysSample, Latency, SpanCount, StatusCode } from './shape.ts';
 import { MatchesPattern, OneOfTexts } from './text.ts';
 
@@ -48,8 +48,8 @@ export class PolicyProgram {
   private readonly folding: readonly Policy[];
 
   /** @throws OperatorError for settings that make no sense */
-  constructor(settings: readonly PolicySettings[]) {
-    const compiler = new Compiler();
+  constructor(settings: readonly PolicySettings[], place: Place = { partition: 0, partitions: 1 }) {
+    const compiler = new Compiler(place);
     if (settings.length > POLICIES_MAX) throw new OperatorError(`${settings.length} policies`, `at most ${POLICIES_MAX} are possible`);
     this.names = settings.map((one) => one.name);
     this.isDrop = settings.map((one) => one.type === 'drop');
@@ -101,6 +101,11 @@ class Compiler {
   readonly layout = new Layout();
   readonly folding: Policy[] = [];
   readonly limits: RateLimit[] = [];
+  private readonly place: Place;
+
+  constructor(place: Place) {
+    this.place = place;
+  }
 
   make(settings: PolicySettings, nested = false): Policy {
     const policy = this.build(settings, nested);
@@ -137,7 +142,7 @@ class Compiler {
       case 'span_count':
         return new SpanCount(settings.minSpans, settings.maxSpans ?? 0);
       case 'rate_limiting':
-        return new RateLimit(settings.spansPerSecond);
+        return new RateLimit(settings.spansPerSecond, this.place);
       case 'and':
         return this.every(settings.name, settings.subPolicies);
       case 'drop':
