@@ -45,7 +45,7 @@ export interface LimitState {
  * Within a second traces are taken in order while they fit. One that alone is above L is refused. One that alone is above the
  * share, but not above L, would never be kept: it may use all of L, but only in the one second of P that is its partition's turn, and what goes beyond
  * the share is a debt that the next seconds pay with their own shares. So over time the limit holds, at most one partition
- * is above its share for such a trace in one second, and that second has less than 2L (the Collector's burst). In other seconds it is refused
+ * is above its share for such a trace in one second, and that second has at most 2L (the Collector's burst). In other seconds it is refused
  * without closing the second; any other trace that does not fit closes it, so that one number (where it closed) tells all its decisions to a replay.
  *
  * The Collector has a token bucket with a burst of twice the rate (sampling/rate_limiting.go); its tokens hang on the wall
