@@ -57,7 +57,15 @@ const settings = {
     })
     .describe('How many spans the trace has.'),
   rate_limiting: z
-    .strictObject({ spans_per_second: z.number().int().min(1).describe('Spans kept in one second of log time.') })
+    .strictObject({
+      spans_per_second: z
+        .number()
+        .int()
+        .min(1)
+        .describe(
+          'Spans kept in one second of log time, over all partitions together: each partition keeps an equal share. With Redis, partitions lend each other what they do not need, for 10 seconds at a time. A trace larger than a share is kept only in its partition’s turn (one second in as many as there are partitions), and the seconds after pay for it; one larger than this number is never kept.',
+        ),
+    })
     .describe('Keeps traces until the second is used up.'),
 } as const;
 
