@@ -15,6 +15,15 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.
 </dependencies></project>
 `;
 
+/** @throws Error where the program is not there */
+function need(program: string, ask: string): void {
+  try {
+    execFileSync(program, [ask], { stdio: 'ignore' });
+  } catch (error) {
+    throw new Error(`tests with a real Kafka need ${program}: apt-get install openjdk-17-jre-headless maven`, { cause: error });
+  }
+}
+
 /** The folder with Kafka's jars, by Maven; fetched once into .cache. */
 function kafkaJars(): string {
   const folder = join(root, '.cache', `kafka-${VERSION}`);
@@ -24,6 +33,7 @@ function kafkaJars(): string {
   mkdirSync(part, { recursive: true });
   writeFileSync(join(folder, 'pom.xml'), POM);
   const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies';
+  need('mvn', '--version');
   execFileSync('mvn', ['-q', '-B', '-ntp', '-f', join(folder, 'pom.xml'), goal, `-DoutputDirectory=${part}`, '-DincludeScope=runtime'], {
     stdio: 'inherit',
   });
@@ -44,6 +54,7 @@ export interface Kafka {
 
 /** Starts a real broker: one node, KRaft, on loopback. About five seconds once the jars are there. */
 export async function startKafka(): Promise<Kafka> {
+  need('java', '-version');
   const lib = kafkaJars();
   const [port, controller] = (await freePorts(2)) as [number, number];
   const folder = temporaryFolder('kafka');
