@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { Reject } from '../base/errors.ts';
 import { WIRE_LEN } from '../wire/cursor.ts';
 import { Writer } from '../wire/writer.ts';
+import { checkJsonBounds } from './json-bounds.ts';
 import { NotThat, readScalar, wireOf, writeValue } from './json-scalar.ts';
 import { rootOf, schema, type Scalar } from './schema.ts';
 import type { Signal } from './walk.ts';
@@ -18,6 +19,8 @@ type Message = Map<string, Field>;
 
 // Messages within messages that a body may have. Far above what the validator lets an item have (it refuses the item alone), far below what the stack holds.
 const DEPTH_MAX = 1000;
+// A place deeper than this is named by its beginning: the sender reads the message, and the log of the sender keeps it.
+const STEPS_SPELT_MAX = 32;
 // Expected sizes, so that the long outer messages need not move their bodies when their length is known: resource, scope, item.
 const EXPECTED_BYTES = [0x4000, 0x4000, 0x80];
 
@@ -45,6 +48,7 @@ for (const [name, rows] of Object.entries(schema)) {
  */
 export function jsonToProtobuf(signal: Signal, body: Buffer): Buffer {
   if (!isUtf8(body)) throw new Reject('json', 'the body is not UTF-8');
+  checkJsonBounds(body);
   let value: unknown;
   try {
     value = JSON.parse(body.toString('utf8'));
@@ -113,5 +117,8 @@ function writePacked(w: Writer, field: Field, values: readonly unknown[], path: 
 
 function spell(path: readonly (string | number)[]): string {
   if (path.length === 0) return 'the body';
-  return path.map((step, index) => (typeof step === 'number' ? `[${step}]` : index === 0 ? step : `.${step}`)).join('');
+  const steps = path
+    .slice(0, STEPS_SPELT_MAX)
+    .map((step, index) => (typeof step === 'number' ? `[${step}]` : index === 0 ? step : `.${step}`));
+  return `${steps.join('')}${path.length > STEPS_SPELT_MAX ? '…' : ''}`;
 }

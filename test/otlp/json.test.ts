@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { JsonTraceSerializer, ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import * as fc from 'fast-check';
 import { Reject } from '../../pipelines/base/errors.ts';
+import { checkJsonBounds } from '../../pipelines/otlp/json-bounds.ts';
 import { jsonToProtobuf } from '../../pipelines/otlp/json.ts';
 import { rootOf, schema } from '../../pipelines/otlp/schema.ts';
 import type { Signal } from '../../pipelines/otlp/walk.ts';
@@ -155,9 +156,24 @@ test('a body that is not JSON, not an object, not UTF-8, or nested without end i
     Buffer.from(
       `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":${'{"arrayValue":{"values":['.repeat(levels)}${']}}'.repeat(levels)}}]}]}]}`,
     );
-  refuses('logs', deep(100_000), /nested deeper than 1000 messages/);
+  refuses('logs', deep(1000), /^.{1,1000}…: nested deeper than 1000 messages$/);
+  refuses('logs', deep(100_000), 'the body is nested deeper than 4096 brackets');
   // 100 levels are for the validator to judge: it refuses that record alone.
   assert.ok(jsonToProtobuf('logs', deep(100)).length > 100);
+});
+
+test('a body of brackets alone is refused before it is parsed, whatever its strings hold', () => {
+  for (const unit of ['[', '{"a":', '{},', '[],']) {
+    const body = Buffer.alloc(20_000_000, unit);
+    assert.throws(
+      () => jsonToProtobuf('traces', body),
+      (error) => error instanceof Reject && /(objects and arrays|4096 brackets)$/.test(error.message),
+    );
+  }
+  const two = Buffer.from(String.raw`{"resourceSpans":[],"a":"[[{{\"[[\\","b":"]]"}`);
+  checkJsonBounds(two, 2);
+  assert.throws(() => checkJsonBounds(two, 1), { message: 'the body holds more than 1 objects and arrays' });
+  assert.equal(jsonToProtobuf('traces', two).length, 0);
 });
 
 test('an empty object is an empty request', () => {
