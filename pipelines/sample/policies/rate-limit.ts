@@ -131,14 +131,15 @@ export class RateLimit implements Policy {
 
   /** Own shares of the seconds [from, to). */
   private own(from: number, to: number): number {
+    return this.ownUntil(to) - this.ownUntil(from);
+  }
+
+  private ownUntil(window: number): number {
     const { limit, place } = this;
-    const { partition, partitions } = place;
-    const until = (window: number): number => {
-      const at = window + partition;
-      const turns = Math.floor(at / partitions);
-      return turns * limit + Math.floor(((at - turns * partitions) * limit) / partitions);
-    };
-    return until(to) - until(from);
+    const { partitions } = place;
+    const at = window + place.partition;
+    const turns = Math.floor(at / partitions);
+    return turns * limit + Math.floor(((at - turns * partitions) * limit) / partitions);
   }
 
   private hasTurn(window: number): boolean {
