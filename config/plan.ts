@@ -1,4 +1,5 @@
 import type { Signal } from '../pipelines/otlp/walk.ts';
+import { DEAD_TOPIC } from '../pipelines/topic/dead-letter.ts';
 import type { ClickHouseConfig, SpanMetricsConfig, TailSamplingConfig } from './schema-components.ts';
 import { componentType, type Config } from './schema.ts';
 
@@ -127,6 +128,7 @@ export function planPipelines(config: Config): Plan {
       ...(stage.tail === undefined ? [] : [stage.tail.topic]),
       ...stage.spanMetrics.map((metrics) => metrics.topic),
     ]),
+    DEAD_TOPIC,
   ];
   return { ingest: branches, sample: mergeSample(sample), write, topics };
 }

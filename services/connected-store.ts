@@ -2,7 +2,7 @@ import type { WriteStage } from '../config/plan.ts';
 import type { Clock } from '../pipelines/base/clock.ts';
 import type { StageCounters } from '../pipelines/base/counters.ts';
 import type { Log } from '../pipelines/base/log.ts';
-import { createStore, storeDefaults } from '../pipelines/store/client.ts';
+import { createStore, storeDefaults, type Store } from '../pipelines/store/client.ts';
 import { migrate } from '../pipelines/store/migrate.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
 import { writeDefaults } from './write-settings.ts';
@@ -11,6 +11,11 @@ import { startWrite } from './write.ts';
 export interface ConnectedStore {
   /** Its id in the file. */
   readonly exporter: string;
+  /** The consumer group that fills it. */
+  readonly group: string;
+  readonly store: Store;
+  /** Letters written to the dead-letter topic, by reason. */
+  readonly deadLetters: ReadonlyMap<string, number>;
   readonly counters: readonly StageCounters[];
   outageSince_ms(): number | undefined;
   stop(): Promise<void>;
@@ -86,6 +91,11 @@ export async function connectStore(
   if (config.endpoint === 'embedded') await beginning;
   return {
     exporter: stage.exporter,
+    group: stage.name,
+    store,
+    get deadLetters() {
+      return running?.deadLetters ?? new Map<string, number>();
+    },
     get counters() {
       return running?.counters ?? [];
     },

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { StageCounters } from '../pipelines/base/counters.ts';
 import type { Endpoint } from '../pipelines/receive/receive.ts';
@@ -18,6 +18,8 @@ export interface Observed {
   samples(): Promise<Iterable<Sample>> | Iterable<Sample>;
   /** Empty when ready to take traffic, else what is missing. */
   notReady(): readonly string[];
+  /** What else is served here; false where the path is another one. */
+  serve(request: IncomingMessage, response: ServerResponse): boolean;
 }
 
 /**
@@ -48,6 +50,7 @@ export async function startObserver(endpoint: Endpoint, observed: Observed): Pro
         );
         return;
       default:
+        if (observed.serve(request, response)) return;
         return answer(404, 'text/plain', 'here are /healthz, /readyz and /metrics\n');
     }
   });

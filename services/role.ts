@@ -8,6 +8,8 @@ import type { Topics } from '../pipelines/topic/topic.ts';
 import { planOrExplain } from './check.ts';
 import { weighBuffersWithHeap } from './collector.ts';
 import type { ConnectedStore } from './connected-store.ts';
+import { DeadLetters } from './dead-letters.ts';
+import { serveDeadLetters } from './dead-server.ts';
 import { formatEndpoint, parseEndpoint } from './endpoint.ts';
 import { startIngest, type Ingest } from './ingest.ts';
 import { startObserver, type Sample as Metric } from './observe.ts';
@@ -32,6 +34,8 @@ export class Running {
   readonly ingests: Ingest[] = [];
   readonly samples: Sample[] = [];
   readonly stores: ConnectedStore[] = [];
+  /** Where this process stores things. */
+  dead: DeadLetters | undefined;
   /** More for the scrape. */
   readonly metrics: (() => Iterable<Metric> | Promise<Iterable<Metric>>)[] = [];
   /** Groups whose lag this process shows: those that it reads for. */
@@ -67,6 +71,13 @@ export class Running {
         if (port !== undefined) this.addresses[protocol].push(formatEndpoint(settings[protocol]!.host, port));
       }
     }
+  }
+
+  /** What the stores refused can be listed and replayed from here on. */
+  serveDeadLetters(topics: Topics): void {
+    const dead = new DeadLetters({ topics, clock: this.clock, log: this.log, stores: this.stores });
+    this.dead = dead;
+    this.add(() => dead.stop());
   }
 
   /** Rejects when a part failed. Never resolves. */
@@ -160,6 +171,7 @@ async function startHealth(base: Running, now: () => Running): Promise<void> {
       ...(now().ready ? [] : ['starting or stopping']),
       ...now().ingests.flatMap((ingest) => ingest.admission.whyBusy()?.message ?? []),
     ],
+    serve: (request, response) => serveDeadLetters(now().dead, request, response),
   });
   base.observer = `http://${formatEndpoint(endpoint.host, observer.port)}`;
   base.add(() => observer.stop());

@@ -9,6 +9,8 @@ import { grpcDefaults, type GrpcSettings } from '../pipelines/receive/grpc.ts';
 import { httpDefaults, type HttpSettings } from '../pipelines/receive/http.ts';
 import type { TlsSettings } from '../pipelines/receive/tls.ts';
 import type { PolicySettings, SamplerSettings } from '../pipelines/sample/settings.ts';
+import { DEAD_TOPIC } from '../pipelines/topic/dead-letter.ts';
+import { DEAD_GROUP } from './dead-scan.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { ingestDefaults, type IngestSettings } from './ingest.ts';
 import { processorsOf } from './processors.ts';
@@ -61,6 +63,7 @@ export function groupsOf(plan: Plan): Record<string, string[]> {
   const groups: Record<string, string[]> = {};
   for (const stage of plan.sample) (groups[stage.topic] ??= []).push(stage.name);
   for (const stage of plan.write) for (const { topic } of stage.topics) (groups[topic] ??= []).push(stage.name);
+  groups[DEAD_TOPIC] = [DEAD_GROUP];
   return groups;
 }
 

@@ -34,6 +34,7 @@ async function start(running: Running): Promise<string> {
     running.stores.push(store);
     running.add(() => store.stop(), store.failed);
   }
+  running.serveDeadLetters(topics);
   for (const stage of running.plan.sample) {
     const settings = sampleSettings(stage, running.config.tailrace);
     const sample = await startSample({ settings, topics, clock: running.clock, log: running.log });

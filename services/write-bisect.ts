@@ -10,11 +10,11 @@ interface BisectParts {
   /** Refused inserts after which what is refused is not halved any more. */
   readonly refusals_max: number;
   /** Tries until the block is stored or refused; `range` goes into the token. */
-  insert(block: EncodedBlock, range: string): Promise<Inserted>;
+  readonly insert: (block: EncodedBlock, range: string) => Promise<Inserted>;
   /** Commits where this stands. */
-  note(at: HalvedAt, refused?: Refused): Promise<void>;
+  readonly note: (at: HalvedAt, refused?: Refused) => Promise<void>;
   /** False: given up. */
-  dead(group: BatchRows['rows'], refused: Refused): Promise<boolean>;
+  readonly dead: (group: BatchRows['rows'], refused: Refused) => Promise<boolean>;
 }
 
 /** Where a process before this one was: see write-note.ts. */

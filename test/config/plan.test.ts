@@ -39,7 +39,7 @@ test('plan: the standard file reads its spans from one topic, for metrics and fo
     result.write.map((stage) => stage.topics.map((entry) => `${entry.topic}:${entry.signal}`).toSorted()),
     [['logs:logs', 'metrics:metrics', 'sampled:traces', 'spanmetrics:metrics']],
   );
-  assert.deepEqual(result.topics.toSorted(), ['logs', 'metrics', 'sampled', 'spanmetrics', 'traces']);
+  assert.deepEqual(result.topics.toSorted(), ['dead', 'logs', 'metrics', 'sampled', 'spanmetrics', 'traces']);
 });
 
 test('plan: pipelines that begin differently have topics of their own', () => {
