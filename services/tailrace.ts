@@ -15,6 +15,10 @@ const commands: Record<string, Command> = {
   check: { summary: 'check a pipeline file and run its tests', run: async (argv) => (await import('./check.ts')).runCheck(argv) },
   plan: { summary: 'print how a pipeline file is cut into stages', run: async (argv) => (await import('./check.ts')).runPlan(argv) },
   sql: { summary: 'ask the stored data a question', run: async (argv) => (await import('./sql.ts')).runSql(argv) },
+  dead: {
+    summary: 'list, show and replay what a store refused',
+    run: async (argv) => (await import('./dead.ts')).runDead(argv),
+  },
   generate: {
     summary: 'send traces of a service mesh, to try things out',
     run: async (argv) => (await import('./generate.ts')).runGenerate(argv),
