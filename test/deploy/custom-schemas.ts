@@ -1,4 +1,4 @@
-import type { Definitions, Schema } from './schema.ts';
+import type { Definitions, Schema } from './manifest-schemas.ts';
 
 /**
  * Fields of what the schemas of Kubernetes do not have, as far as our manifests use them. Each was read off the definition that its
@@ -98,7 +98,10 @@ const meshConfig = map({
           'service',
           'port',
         ]),
-        envoyOtelAls: map({ service: TEXT, port: WHOLE, logName: TEXT, logFormat: map({ text: TEXT, labels: TEXTS }) }, ['service', 'port']),
+        envoyOtelAls: map({ service: TEXT, port: WHOLE, logName: TEXT, logFormat: map({ text: TEXT, labels: TEXTS }) }, [
+          'service',
+          'port',
+        ]),
       },
       ['name'],
     ),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { dirname, normalize } from 'node:path';
-import { schemaProblems } from './schema.ts';
+import { schemaProblems } from './manifest-schemas.ts';
 import { customSchemas } from './custom-schemas.ts';
 import { at, list, parseStrict, read, readOne, readYaml, repository, type Value } from './strict-yaml.ts';
 import { jsonPatch, mergePatch } from './patches.ts';
