@@ -5,7 +5,7 @@ import { loadConfig } from '../../config/load.ts';
 import { lineage, parseDockerfile } from './dockerfile.ts';
 import { factsOf, PIPELINE, pipelineText, tailraceCommands } from './facts.ts';
 import { bytesOf, ROLES, unpinned } from './pod-checks.ts';
-import { at, list, parseStrict, read, repository, type Value } from './strict-yaml.ts';
+import { at, list, parseStrict, read, repository, shown, type Value } from './strict-yaml.ts';
 
 /** docker-compose.yml and deploy/: names, ports, commands and conditions agree with each other and with the code. (test/system/deploy.test.ts: Compose's own parser.) */
 
@@ -44,7 +44,7 @@ function projectProblems({ services, volumes }: Project): string[] {
     else
       need(
         stages.some((stage) => stage.name === target),
-        `the Dockerfile has no stage ${String(target)}`,
+        `the Dockerfile has no stage ${shown(target)}`,
       );
     for (const [other, { condition }] of Object.entries((service['depends_on'] ?? {}) as Record<string, { condition: string }>)) {
       const dependency = services[other];
@@ -162,7 +162,7 @@ test('compose: addresses in the environment are services, at the ports that they
   assert.equal(broker['KAFKA_MESSAGE_MAX_BYTES'], String(kafka!.message_bytes_max));
   assert.equal(kafka!.replication_factor, 1, 'there is one broker');
   for (const name of ['TAILRACE_REDIS_URL', 'TAILRACE_CLICKHOUSE_URL'])
-    assert.ok(Object.hasOwn(services, new URL(environment[name]!).hostname), environment[name]);
+    assert.ok(Object.hasOwn(services, new URL(environment[name]!).hostname), name);
   for (const [ours, theirs] of [
     ['TAILRACE_CLICKHOUSE_USER', 'CLICKHOUSE_USER'],
     ['TAILRACE_CLICKHOUSE_PASSWORD', 'CLICKHOUSE_PASSWORD'],

@@ -18,8 +18,21 @@ export interface Stage {
 }
 
 const WORDS = new Set([
-  ...['FROM', 'ARG', 'RUN', 'COPY', 'WORKDIR', 'ENV', 'USER', 'EXPOSE', 'VOLUME', 'LABEL'],
-  ...['HEALTHCHECK', 'STOPSIGNAL', 'ENTRYPOINT', 'CMD', 'SHELL'],
+  'FROM',
+  'ARG',
+  'RUN',
+  'COPY',
+  'WORKDIR',
+  'ENV',
+  'USER',
+  'EXPOSE',
+  'VOLUME',
+  'LABEL',
+  'HEALTHCHECK',
+  'STOPSIGNAL',
+  'ENTRYPOINT',
+  'CMD',
+  'SHELL',
 ]);
 
 /** The stages of a Dockerfile. @throws AssertionError for what Docker would refuse, and for what we do not use (ADD, ONBUILD, here-documents) */

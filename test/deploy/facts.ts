@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { formatProblems, checkConfig } from '../../config/load.ts';
 import { planPipelines } from '../../config/plan.ts';
-import type { OtlpConfig, TailSamplingConfig } from '../../config/schema-components.ts';
+import type { OtlpConfig } from '../../config/schema-components.ts';
 import type { Config } from '../../config/schema.ts';
 import { parseEndpoint } from '../../services/endpoint.ts';
 import { read, repository } from './strict-yaml.ts';
@@ -44,7 +44,7 @@ export function factsOf(text: string, environment: Readonly<Record<string, strin
       prefixed(stage.name),
       stage.topics.map(({ topic }) => prefixed(topic)),
     );
-  const held = plan.sample.map((stage) => (stage.tail?.config as TailSamplingConfig | undefined)?.held_bytes_max ?? 0);
+  const held = plan.sample.map((stage) => stage.tail?.config.held_bytes_max ?? 0);
   const uses = [...text.replaceAll(/^\s*#.*$/gm, '').matchAll(/\$\{env:([A-Za-z0-9_]+)(:-)?/g)];
   return {
     ports: {

@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { dirname, normalize } from 'node:path';
 import { schemaProblems } from './manifest-schemas.ts';
 import { customSchemas } from './custom-schemas.ts';
-import { at, list, parseStrict, read, readOne, readYaml, repository, type Value } from './strict-yaml.ts';
+import { at, list, parseStrict, read, readOne, readYaml, repository, shown, type Value } from './strict-yaml.ts';
 import { jsonPatch, mergePatch } from './patches.ts';
 
 /**
  * As much of `kustomize build` as k8s/ uses, so that the tests see what the cluster would: resources, labels, patches, generated ConfigMaps,
  * images, replicas, namespace. Stricter than the original: a resource twice and a patch, image or number of replicas that hits nothing
- * are errors. Not done: the hash behind the name of a generated ConfigMap. (Compared with the real one: docs/deploy.md.)
+ * are errors. Not done: the hash behind the name of a generated ConfigMap. (Compared with the real one in test/system/deploy.test.ts.)
  */
 export function build(folder: string): Value[] {
   const path = `${folder}/kustomization.yaml`;
@@ -65,7 +65,7 @@ function patch(resources: Value[], entry: Value, folder: string): void {
   const name = `${folder}: ${typeof entry['path'] === 'string' ? entry['path'] : 'a patch'}`;
   // kustomize matches the whole of kind and name.
   const matches = (pattern: unknown, value: unknown): boolean =>
-    pattern === undefined || new RegExp(`^(?:${String(pattern)})$`).test(String(value));
+    pattern === undefined || new RegExp(`^(?:${shown(pattern)})$`).test(String(value));
   const hit = resources.filter(
     (resource) => matches(at(entry, 'target.kind'), resource['kind']) && matches(at(entry, 'target.name'), metadata(resource)['name']),
   );
@@ -119,7 +119,7 @@ export function unused(folder: string, files: readonly string[]): string[] {
     named.add(path);
     const entries = [
       ...strings(kustomization, 'resources'),
-      ...list(kustomization, 'patches').map((entry) => String(entry['path'] ?? '')),
+      ...list(kustomization, 'patches').map((entry) => shown(entry['path'])),
       ...list(kustomization, 'configMapGenerator').flatMap((generator) => strings(generator, 'files')),
     ];
     for (const entry of entries) named.add(normalize(`${dirname(path)}/${entry}`));

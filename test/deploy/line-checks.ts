@@ -1,6 +1,6 @@
 import type { Facts } from './facts.ts';
 import { bytesOf, commandOf, containers, environmentOf, nameOf, portsOf, workloads } from './pod-checks.ts';
-import { at, list, type Value } from './strict-yaml.ts';
+import { at, list, shown, type Value } from './strict-yaml.ts';
 
 /** What must hold between the resources of an overlay. */
 
@@ -67,7 +67,7 @@ export function networkProblems(resources: readonly Value[], facts: Facts): stri
       .map((labels) => labels?.['app.kubernetes.io/component'])
       .concat(list(selector, 'matchExpressions').flatMap(({ values }) => values as unknown[]))
       .filter((name) => name !== undefined);
-    for (const name of named) if (!known.has(String(name))) problems.push(`${nameOf(policy)}: there is no component ${String(name)}`);
+    for (const name of named) if (!known.has(shown(name))) problems.push(`${nameOf(policy)}: there is no component ${shown(name)}`);
   }
   const openTo = (workload: Value, side: 'ingress' | 'egress'): number[] =>
     policies

@@ -1,5 +1,5 @@
 import type { Facts } from './facts.ts';
-import { at, list, type Value } from './strict-yaml.ts';
+import { at, list, shown, type Value } from './strict-yaml.ts';
 
 /** What must hold for every pod of k8s/, beyond the types. Each check returns what is wrong, so that the tests can show that it finds it. */
 
@@ -54,7 +54,7 @@ export function environmentOf(container: Value, resources: readonly Value[]): Ma
     for (const [name, value] of Object.entries((map?.['data'] ?? {}) as Record<string, string>)) environment.set(name, value);
   }
   for (const entry of list(container, 'env'))
-    environment.set(String(entry['name']), String(entry['value'] ?? `secret:${String(at(entry, 'valueFrom.secretKeyRef.key'))}`));
+    environment.set(String(entry['name']), shown(entry['value'] ?? `secret:${String(at(entry, 'valueFrom.secretKeyRef.key'))}`));
   return environment;
 }
 

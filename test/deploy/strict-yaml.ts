@@ -54,10 +54,7 @@ export function at(value: unknown, path: string): unknown {
   return here;
 }
 
-export const text = (value: unknown, path: string): string => {
-  const found = at(value, path);
-  assert.equal(typeof found, 'string', `${path} is ${JSON.stringify(found)}, not text`);
-  return found as string;
-};
+/** A value for a message, or for a comparison with text. */
+export const shown = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
 
 export const list = (value: unknown, path: string): Value[] => (at(value, path) ?? []) as Value[];

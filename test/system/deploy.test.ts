@@ -7,6 +7,7 @@ import { build, identity } from '../deploy/kustomize.ts';
 import { at, list, parseStrict, read, type Value } from '../deploy/strict-yaml.ts';
 import { startTestClickhouse, type TestClickhouse } from '../kit/clickhouse.ts';
 import { envoyBinary } from '../kit/envoy.ts';
+import { freePorts, start, until } from '../kit/process.ts';
 import { composeParser, goProgram, kustomize, outputOf } from '../kit/go-program.ts';
 import { createLog } from '../../pipelines/base/log.ts';
 import { migrate } from '../../pipelines/store/migrate.ts';
@@ -71,6 +72,21 @@ for (const path of ['deploy/envoy/envoy.yaml', 'k8s/samples/envoy.yaml']) {
     );
   });
 }
+
+test('Envoy is healthy by the check of docker-compose.yml, and not where nothing answers', async () => {
+  const [port, nothing] = (await freePorts(2)) as [number, number];
+  const [, ...command] = at(parseStrict(read('docker-compose.yml'), 'compose')[0], 'services.edge.healthcheck.test') as string[];
+  const check = (where: number): Promise<string> =>
+    outputOf(
+      command[0]!,
+      command.slice(1).map((word) => word.replace('/9901', `/${where}`)),
+    );
+  const file = written('envoy.yaml', `admin: { address: { socket_address: { address: 127.0.0.1, port_value: ${port} } } }\n`);
+  const envoy = start(envoyBinary(), ['-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'error']);
+  await until('Envoy to be live', async () => (await check(port)) === '');
+  await assert.rejects(check(nothing));
+  await envoy.end();
+});
 
 let clickhouse: TestClickhouse;
 before(async () => {
