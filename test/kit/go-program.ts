@@ -23,7 +23,7 @@ export const composeParser: GoProgram = { module: 'github.com/compose-spec/compo
  * The path of a program from the Go module proxy, built once into .cache (under a minute). Where there is no Go: undefined, and the test is
  * skipped with a loud line, which under CI is a failure.
  */
-export async function goProgram(test: TestContext, { module, version, binary }: GoProgram): Promise<string | undefined> {
+export async function goProgram(context: TestContext, { module, version, binary }: GoProgram): Promise<string | undefined> {
   const folder = join(root, '.cache', `${module.replaceAll('/', '_')}-${version}`);
   const path = join(folder, binary);
   if (existsSync(path)) return path;
@@ -31,7 +31,7 @@ export async function goProgram(test: TestContext, { module, version, binary }: 
     const words = `NOT CHECKED: there is no Go to build ${module}@${version} with`;
     if (process.env['CI'] !== undefined) throw new Error(words);
     process.stderr.write(`\n${words}\n`);
-    test.skip(words);
+    context.skip(words);
     return undefined;
   }
   // Elsewhere first: a build that was broken off must not look like one that is done.
