@@ -1,5 +1,6 @@
 import { checkConditions } from './conditions.ts';
-import type { FilterConfig, SpanMetricsConfig, TailSamplingConfig } from './schema-components.ts';
+import { parseAddress } from './address.ts';
+import type { FilterConfig, OtlpConfig, SpanMetricsConfig, TailSamplingConfig } from './schema-components.ts';
 import { componentType, type Config } from './schema.ts';
 import type { Source } from './source.ts';
 import { suggestion } from './suggest.ts';
@@ -29,6 +30,26 @@ export function checkPipelines(config: Config, source: Source): void {
   for (const [id, body] of config.processors) checkProcessor(source, id, body);
   for (const [id, body] of config.connectors) checkSpanMetrics(config, source, id, body as SpanMetricsConfig | undefined);
   checkTests(config, source);
+  checkAddresses(config, source);
+}
+
+/** Two servers cannot listen on one port. */
+function checkAddresses(config: Config, source: Source): void {
+  const seen = new Map<string, string>();
+  const take = (text: string | undefined, path: (string | number)[]): void => {
+    const address = text === undefined ? undefined : parseAddress(text);
+    if (address === undefined || address.port === 0) return;
+    const other = seen.get(String(address.port));
+    if (other !== undefined) source.report('error', path, `port ${address.port} is taken by ${other} already`);
+    seen.set(String(address.port), path.join('.'));
+  };
+  for (const [id, body] of config.receivers) {
+    const protocols = (body as OtlpConfig | undefined)?.protocols;
+    take(protocols?.grpc?.endpoint, ['receivers', id, 'protocols', 'grpc', 'endpoint']);
+    take(protocols?.http?.endpoint, ['receivers', id, 'protocols', 'http', 'endpoint']);
+  }
+  take(config.tailrace.sql.endpoint, ['tailrace', 'sql', 'endpoint']);
+  take(config.service.telemetry.metrics.address, ['service', 'telemetry', 'metrics', 'address']);
 }
 
 function checkList(

@@ -123,14 +123,16 @@ function reportIssue(source: Source, schema: z.ZodType, issue: Issue, base: Path
   const inner = issue.path as (string | number)[];
   const path = [...base, ...inner];
   const name = inner.length === 0 ? (base.at(-1) ?? 'the file') : inner.at(-1);
+  // An entry of a list is named with its list.
+  const label = typeof name === 'number' ? `${String(inner.at(-2) ?? base.at(-1))}[${name}]` : String(name);
   switch (issue.code) {
     case 'unrecognized_keys':
       reportUnknownKeys(source, schema, issue, base, value);
       return;
     case 'invalid_type': {
       const here = valueAt(value, inner);
-      if (here === undefined) source.report('error', path, `"${String(name)}" is missing: ${article(issue.expected)} is needed`);
-      else source.report('error', path, `"${String(name)}" must be ${article(issue.expected)}, not ${JSON.stringify(here)}`);
+      if (here === undefined) source.report('error', path, `"${label}" is missing: ${article(issue.expected)} is needed`);
+      else source.report('error', path, `"${label}" must be ${article(issue.expected)}, not ${JSON.stringify(here)}`);
       return;
     }
     case 'invalid_union':
@@ -145,18 +147,25 @@ function reportIssue(source: Source, schema: z.ZodType, issue: Issue, base: Path
       source.report(
         'error',
         path,
-        `"${String(name)}": ${issue.message === 'Invalid input' ? (issue.errors.flat()[0]?.message ?? issue.message) : issue.message}`,
+        `"${label}": ${issue.message === 'Invalid input' ? (issue.errors.flat()[0]?.message ?? issue.message) : issue.message}`,
       );
       return;
+    case 'too_big':
+    case 'too_small': {
+      const bound = issue.code === 'too_big' ? `at most ${issue.maximum}` : `at least ${issue.minimum}`;
+      const counted = issue.origin === 'string' ? ' characters' : issue.origin === 'array' ? ' entries' : '';
+      source.report('error', path, `"${label}" must be ${bound}${counted}, not ${JSON.stringify(valueAt(value, inner))}`);
+      return;
+    }
     case 'invalid_value':
       source.report(
         'error',
         path,
-        `"${String(name)}" must be ${issue.values.map((v) => JSON.stringify(v)).join(' or ')}, not ${JSON.stringify(valueAt(value, inner))}`,
+        `"${label}" must be ${issue.values.map((v) => JSON.stringify(v)).join(' or ')}, not ${JSON.stringify(valueAt(value, inner))}`,
       );
       return;
     default:
-      source.report('error', path, `"${String(name)}": ${issue.message}`);
+      source.report('error', path, `"${label}": ${issue.message}`);
   }
 }
 

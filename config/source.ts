@@ -110,6 +110,8 @@ export class Source {
           replaced = true;
           return value;
         });
+        if (/(?:^|[^$])\$\{[^}]*$/.test(whole))
+          this.add('error', offset, 'a ${ without its }: write ${env:NAME}, or $${ for the characters themselves');
         if (text === whole) return;
         // `port: ${env:PORT}` is a number, as if it had been written there; text around it makes it a string.
         node.value = text;

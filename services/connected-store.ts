@@ -3,6 +3,7 @@ import type { Clock } from '../pipelines/base/clock.ts';
 import type { StageCounters } from '../pipelines/base/counters.ts';
 import type { Log } from '../pipelines/base/log.ts';
 import { createStore, storeDefaults, type Store } from '../pipelines/store/client.ts';
+import { syncInserts } from '../pipelines/store/durable.ts';
 import { migrate } from '../pipelines/store/migrate.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
 import { writeDefaults } from './write-settings.ts';
@@ -43,10 +44,11 @@ export async function connectStore(
   const admin = createStore(settings);
   const store = createStore({ ...settings, database: config.database });
   const hours = Math.ceil(config.ttl / HOUR_MS);
-  const tables = (): Promise<unknown> =>
-    makesTables && config.create_schema
-      ? migrate(admin, { database: config.database, ttl_hours: { traces: hours, logs: hours, metrics: hours } }, log)
-      : Promise.resolve();
+  const tables = async (): Promise<void> => {
+    if (!makesTables || !config.create_schema) return;
+    await migrate(admin, { database: config.database, ttl_hours: { traces: hours, logs: hours, metrics: hours } }, log);
+    if (config.endpoint === 'embedded') await syncInserts(admin, config.database);
+  };
   const write = () =>
     startWrite({
       settings: {

@@ -126,14 +126,8 @@ export class DeadLetters {
   }
 
   private async send({ number, time_ms, letter }: FoundLetter): Promise<void> {
-    const { topics, stores } = this.parts;
-    if (letter.stage === 'ingest') {
-      // It never was in the log.
-      const { topic, codec, items, raw_bytes, data } = letter;
-      if (data.length === 0) throw new Reject('no_data', 'the item was too large to be kept');
-      await topics.append(topic, letter.partition, data, { format: 1, codec, items, raw_bytes });
-      return;
-    }
+    const { stores } = this.parts;
+    if (letter.data.length === 0) throw new Reject('no_data', 'the item was too large, only its ids were kept');
     const target = stores.find(({ group }) => group === letter.stage);
     if (target === undefined) throw new Reject('no_exporter', `${letter.stage} does not run in this process`);
     await replayLetter(target.store, this.outlet, number, time_ms, letter);

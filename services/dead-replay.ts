@@ -15,7 +15,6 @@ import { BatchRows } from './write-rows.ts';
  * @throws Busy (later), or Reject where nothing came of it: the letter stays
  */
 export async function replayLetter(store: Store, dead: DeadOutlet, number: number, time_ms: number, letter: DeadLetter): Promise<void> {
-  if (letter.data.length === 0) throw new Reject('no_data', 'the item was too large to be kept');
   const value = decompress({
     value: letter.data,
     headers: { format: 1, codec: letter.codec, items: letter.items, raw_bytes: letter.raw_bytes },

@@ -133,6 +133,7 @@ function viewOf({ number, time_ms, open, letter }: FoundLetter): LetterView {
 /** What cannot be read is shown as the bytes it is. */
 function dataOf({ letter }: FoundLetter): unknown {
   const { signal, codec, raw_bytes, items, data } = letter;
+  if (data.length === 0) return null;
   try {
     return otlpToJson(signal, decompress({ value: data, headers: { format: 1, codec, items, raw_bytes } }));
   } catch (error) {

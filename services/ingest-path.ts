@@ -1,16 +1,19 @@
 import type { Clock } from '../pipelines/base/clock.ts';
 import { StageCounters } from '../pipelines/base/counters.ts';
-import { Busy, Reject } from '../pipelines/base/errors.ts';
+import { Busy, Malformed, Reject } from '../pipelines/base/errors.ts';
 import { jsonToProtobuf } from '../pipelines/otlp/json.ts';
 import type { Encoding } from '../pipelines/otlp/replies.ts';
 import { Splitter } from '../pipelines/otlp/split.ts';
-import { Validator } from '../pipelines/otlp/validate.ts';
+import { Validator, type Verdict } from '../pipelines/otlp/validate.ts';
 import type { ValidateSettings } from '../pipelines/otlp/validate-item.ts';
 import type { Signal } from '../pipelines/otlp/walk.ts';
 import type { Processor } from '../pipelines/process/processor.ts';
 import type { Outcome } from '../pipelines/receive/receive.ts';
 import { PartitionBatcher } from '../pipelines/topic/batcher.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
+import { EMPTY } from '../pipelines/wire/cursor.ts';
+import type { DeadOutlet } from './dead-outlet.ts';
+import { BatchRows } from './write-rows.ts';
 
 /** Where the items of a signal go: pipelines that begin with the same stateless processors share one. */
 export interface Branch {
@@ -22,9 +25,11 @@ export interface Branch {
 
 /** The sender keeps its data and comes back: another replica, or this one after a restart, may have a log that works. */
 const APPEND_FAILED_RETRY_MS = 5_000;
+const BURY_EVERY_MS = 1_000;
 
 export interface BranchSettings {
   readonly topics: Topics;
+  readonly dead: DeadOutlet;
   readonly clock: Clock;
   readonly batch_bytes_max: number;
   readonly linger_ms: number;
@@ -39,8 +44,11 @@ export class BranchPath {
   readonly counters: StageCounters;
   readonly batcher: PartitionBatcher;
   private readonly splitter: Splitter;
+  private readonly clock: Clock;
+  private readonly dead: DeadOutlet;
   /** Items that the batcher found too large for a record, of the part that is being added. */
-  private oversize = 0;
+  private oversize: Promise<void>[] = [];
+  private buried_ms = 0;
 
   constructor(branch: Branch, settings: BranchSettings) {
     const { signal, topic } = branch;
@@ -49,7 +57,10 @@ export class BranchPath {
     this.splitter = new Splitter(signal, settings.topics.partitions(topic));
     // Mesh spans shrink ten times and `sample` holds the record as it came; others stay readable for every OTLP consumer (DESIGN, Records).
     const codec = signal === 'traces' ? 'zstd' : 'none';
-    this.batcher = new PartitionBatcher({ ...settings, topic, codec, oversize: () => this.oversize++ });
+    this.clock = settings.clock;
+    this.dead = settings.dead;
+    const oversize = (partition: number, part: Buffer): void => void this.oversize.push(this.bury(partition, part));
+    this.batcher = new PartitionBatcher({ ...settings, topic, codec, oversize });
   }
 
   /** Processes, splits and hands to the batcher, all before the first wait. `items` are what `bytes` hold. Adds what must become durable to `waits`. Returns the items that are too large for any record. @throws Reject */
@@ -64,12 +75,14 @@ export class BranchPath {
       }
       if (left.length > 0) {
         this.splitter.split(left, (partition, part, count) => {
-          this.oversize = 0;
+          this.oversize = [];
           const durable = this.batcher.add(partition, part, count);
           handed += count;
-          tooLarge += this.oversize;
-          this.counters.held += count - this.oversize;
-          waits.add(this, count - this.oversize, durable);
+          const left = count - this.oversize.length;
+          tooLarge += this.oversize.length;
+          this.counters.held += left;
+          waits.add(this, left, durable);
+          for (const letter of this.oversize) waits.add(this, 0, letter);
         });
       }
       this.counters.drop('processed', items - handed);
@@ -80,6 +93,35 @@ export class BranchPath {
       this.counters.drop('record_too_large', tooLarge);
     }
     return tooLarge;
+  }
+
+  /**
+   * The sender hears that the item was refused; that it was, and its ids, is kept as a dead letter. Without its bytes, and not more often than
+   * once a second: a sender that goes on so must not fill the log.
+   */
+  private async bury(partition: number, part: Buffer): Promise<void> {
+    const { signal, topic } = this.branch;
+    const now_ms = this.clock.now_ms();
+    if (now_ms - this.buried_ms < BURY_EVERY_MS) return;
+    this.buried_ms = now_ms;
+    const rows = new BatchRows(signal, [part]);
+    await this.dead.append({
+      stage: 'ingest',
+      signal,
+      topic,
+      partition,
+      offset: 0,
+      time_ms: now_ms,
+      item: 0,
+      items: 1,
+      table: '',
+      reason: 'record_too_large',
+      message: `${part.length} bytes are more than a record of the log may have`,
+      ...rows.ids(rows.rows[0]!),
+      codec: 'none',
+      raw_bytes: 0,
+      data: EMPTY,
+    });
   }
 }
 
@@ -137,6 +179,15 @@ export class SignalPath {
     this.onAppendFailed = onAppendFailed;
   }
 
+  private check(bytes: Buffer): Verdict {
+    try {
+      return this.validator.check(bytes, this.clock.now_ms());
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      throw new Reject(error.reason, `the body is not an OTLP ${this.signal} request in protobuf: ${error.message}`);
+    }
+  }
+
   /**
    * Resolves when every accepted item is durable in every branch. When any part failed the whole request is answered with an
    * error and the sender sends it again: what was durable already is then stored twice, as OTLP allows (Duplicate Data).
@@ -145,7 +196,7 @@ export class SignalPath {
   async receive(body: Buffer, encoding: Encoding): Promise<Outcome> {
     const bytes = encoding === 'json' ? jsonToProtobuf(this.signal, body) : body;
     // Borrowed until the next check: nothing of it is used after the first wait.
-    const checked = this.validator.check(bytes, this.clock.now_ms());
+    const checked = this.check(bytes);
     for (const { counters } of this.branches) {
       counters.in += checked.accepted + checked.rejectedItems;
       for (const [reason, items] of checked.itemReasons) counters.drop(reason, items);

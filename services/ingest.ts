@@ -9,6 +9,7 @@ import { listenGrpc, type GrpcSettings } from '../pipelines/receive/grpc.ts';
 import { listenHttp, type HttpSettings } from '../pipelines/receive/http.ts';
 import type { Listener, Receive } from '../pipelines/receive/receive.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
+import { DeadOutlet } from './dead-outlet.ts';
 import { BranchPath, SignalPath, type Branch } from './ingest-path.ts';
 
 export interface IngestSettings {
@@ -41,6 +42,8 @@ export interface Ingest {
   /** One for each branch, named `ingest.TOPIC`, in items. */
   readonly counters: readonly StageCounters[];
   readonly admission: Admission;
+  /** Letters written to the dead-letter topic, by reason. */
+  readonly deadLetters: ReadonlyMap<string, number>;
   /** Takes no more, answers what is under way, flushes. What was acknowledged is durable when it resolves; what could not be answered in time was not acknowledged. */
   drain(): Promise<void>;
 }
@@ -65,10 +68,11 @@ const DRAIN_FLUSH_EVERY_MS = 20;
 export async function startIngest(parts: IngestParts): Promise<Ingest> {
   const { settings, topics, log, clock } = parts;
   const admission = new Admission(settings.admission);
+  const dead = new DeadOutlet(topics, log, clock);
   const { batch_bytes_max, linger_ms, record_bytes_max } = settings;
   const pending_bytes_max = settings.admission.inFlight_bytes_max;
   const branches = settings.branches.map(
-    (branch) => new BranchPath(branch, { topics, clock, batch_bytes_max, linger_ms, record_bytes_max, pending_bytes_max }),
+    (branch) => new BranchPath(branch, { topics, dead, clock, batch_bytes_max, linger_ms, record_bytes_max, pending_bytes_max }),
   );
   const paths = new Map<Signal, SignalPath>();
   for (const signal of ['traces', 'metrics', 'logs'] as const) {
@@ -95,6 +99,7 @@ export async function startIngest(parts: IngestParts): Promise<Ingest> {
     listening: { grpc: grpc?.port, http: http?.port },
     counters: branches.map((path) => path.counters),
     admission,
+    deadLetters: dead.letters,
     drain: async () => {
       admission.close();
       const deadline_ms = settings.drainDeadline_ms;

@@ -16,10 +16,11 @@ export async function roleMetrics(running: Running): Promise<Metric[]> {
   for (const sample of running.samples) metrics.push(...sample.metrics());
   for (const store of running.stores) {
     const { exporter } = store;
-    for (const [reason, letters] of store.deadLetters)
-      add('counter', 'dead_letters_total', 'Letters written to the dead-letter topic.', letters, { exporter, reason });
     add('gauge', 'store_down', '1 while ClickHouse takes nothing.', store.outageSince_ms() === undefined ? 0 : 1, { exporter });
   }
+  for (const { deadLetters } of [...running.ingests, ...running.stores])
+    for (const [reason, letters] of deadLetters)
+      add('counter', 'dead_letters_total', 'Letters written to the dead-letter topic.', letters, { reason });
   for (const more of running.metrics) metrics.push(...(await more()));
   for (const labels of running.topics === undefined ? [] : running.groups) {
     // A log that is away must not take the other metrics along.

@@ -117,13 +117,13 @@ export async function runRole(argv: string[], role: Role): Promise<number> {
   // The parts that outlive a reload.
   const base = new Running(config, plan, createLog(config.service.telemetry.logs.level));
   let now = new Running(config, plan, base.log);
-  // A signal may come while the parts are starting: they are then stopped as far as they came.
-  const signal = stopSignal(base.log);
   const reloads = new Reloads(values.config, () => now.config);
   try {
     await startHealth(base, () => now);
     await role.prepare?.(base);
     process.stdout.write(await begin(role, now, base));
+    // Until here a signal ends the process at once: what runs so far holds nothing that the log does not.
+    const signal = stopSignal(base.log);
     for (;;) {
       const next = await Promise.race([signal, reloads.next(), now.failed(), base.failed()]);
       if (next === undefined) return 0;

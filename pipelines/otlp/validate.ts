@@ -1,3 +1,4 @@
+import { Reject } from '../base/errors.ts';
 import { Cursor, EMPTY, WIRE_LEN } from '../wire/cursor.ts';
 import { Writer } from '../wire/writer.ts';
 import { Copier } from './copier.ts';
@@ -48,6 +49,9 @@ function explanationsOf(signal: Signal, { attributesMax, nestingMax, eventsMax }
   ];
 }
 
+/** Items of one request. 64 MiB hold 30 million empty spans, which would keep the process from everyone else for seconds. */
+const ITEMS_MAX = 500_000;
+
 /**
  * Decides what of a request is taken. Damage of the wire format is no matter of single items: it throws, and the whole request
  * is answered with 400 / INVALID_ARGUMENT. A span, log record or data point that is at fault by itself is left out with a
@@ -67,6 +71,7 @@ export class Validator implements ItemVisitor {
   private readonly items = new Int32Array(faultNames.length);
   private bytes: Buffer = EMPTY;
   private rebuilding = false;
+  private count = 0;
   private anyFault = false;
   private resourceFault = NO_FAULT;
   private scopeFault = NO_FAULT;
@@ -92,6 +97,7 @@ export class Validator implements ItemVisitor {
     const { verdict } = this;
     this.bytes = bytes;
     this.rebuilding = this.anyFault = false;
+    this.count = 0;
     this.units.fill(0);
     this.items.fill(0);
     verdict.bytes = bytes;
@@ -121,6 +127,7 @@ export class Validator implements ItemVisitor {
 
   item(start: number, stop: number): void {
     const { checker, verdict } = this;
+    if (++this.count > ITEMS_MAX) throw new Reject('items', `more than ${ITEMS_MAX} items in one request: send smaller ones`);
     const own = checker.item(start, stop);
     const fault = this.scopeFault === NO_FAULT ? own : this.scopeFault;
     const faulty = this.signal === 'metrics' ? this.faultyPoints() : 0;
@@ -162,6 +169,7 @@ export class Validator implements ItemVisitor {
     if (this.writer.bytes.length > WRITER_KEEP_BYTES_MAX) this.writer = new Writer(0);
     this.writer.reset();
     this.rebuilding = true;
+    this.count = 0;
     this.copier.begin(bytes, this.writer);
     this.walker.walk(bytes, 0, bytes.length, this);
     this.copier.finish();

@@ -37,7 +37,7 @@ export interface DeadLetter {
   readonly spanId: Buffer;
   readonly codec: Codec;
   readonly raw_bytes: number;
-  /** Empty where the item was too large even for a dead letter. */
+  /** Empty where the item was too large: only its ids are kept. */
   readonly data: Buffer;
 }
 

@@ -72,7 +72,7 @@ test('config: every mistake is reported at once, with its place and a suggestion
   ]) {
     assert.ok(found.includes(expected.replace('error: 60 is', 'error: "late_wait": 60 is')), `${expected}\n--- is not in\n${found}`);
   }
-  assert.match(found, /"sampling_percentage": Too big/);
+  assert.match(found, /"sampling_percentage" must be at most 100, not 1000/);
 });
 
 test('config: references between pipelines and components are checked', () => {
@@ -130,6 +130,18 @@ test('config: an unset variable, an unreadable file and an unknown source are er
   assert.match(found, /f.yaml:4:27: error: environment variable NOPE is not set/);
   assert.match(found, /cannot read \.\/nope for \$\{file:\.\/nope\}: ENOENT/);
   assert.match(found, /unknown source \$\{vault:…\}/);
+});
+
+test('config: what cannot work together or was not finished is an error at its place', () => {
+  assert.match(
+    report(change(small, 'grpc: }', 'grpc: , http: { endpoint: ":4317" } }')),
+    /port 4317 is taken by receivers.otlp.protocols.grpc.endpoint already/,
+  );
+  assert.match(
+    report(change(small, 'clickhouse:\n', 'clickhouse: { username: "${env:TAIL" }\n')),
+    /f.yaml:4:27: error: a \$\{ without its \}/,
+  );
+  assert.match(report(change(small, 'clickhouse:\n', 'clickhouse: { batch: { rows_max: 0 } }\n')), /"rows_max" must be at least 1, not 0/);
 });
 
 test('config: what is not YAML, not a map or empty has an error, not a crash', () => {

@@ -12,6 +12,7 @@ import type { Signal } from '../../pipelines/otlp/walk.ts';
 import type { Processor } from '../../pipelines/process/processor.ts';
 import { grpcDefaults } from '../../pipelines/receive/grpc.ts';
 import { httpDefaults } from '../../pipelines/receive/http.ts';
+import { decodeDeadLetter } from '../../pipelines/topic/dead-letter.ts';
 import type { LogRecord } from '../../pipelines/topic/topic.ts';
 import { ingestDefaults, startIngest, type Ingest, type IngestSettings } from '../../services/ingest.ts';
 import { FakeTopics } from '../kit/fake-topics.ts';
@@ -19,7 +20,7 @@ import { keyValues, logs, span, traces, type SpanSpec } from '../kit/otlp.ts';
 import { decode, encode } from '../kit/proto.ts';
 import { GrpcSender, envoyFixture, post, statusDetails } from '../kit/senders.ts';
 
-const TOPICS = { traces: 4, 'traces.b': 2, metrics: 2, logs: 2 };
+const TOPICS = { traces: 4, 'traces.b': 2, metrics: 2, logs: 2, dead: 1 };
 const branches = [
   { signal: 'traces', topic: 'traces', processors: [] },
   { signal: 'metrics', topic: 'metrics', processors: [] },
@@ -430,6 +431,16 @@ describe('the role ingest', () => {
     assert.match(partialSuccess.errorMessage, /larger than a record/);
     assert.equal(topics.items('traces'), 1);
     assert.equal(counters('traces').dropped.get('record_too_large'), 1);
+    const letters = topics.records('dead').map(({ value }) => decodeDeadLetter(value));
+    assert.deepEqual(
+      letters.map(({ stage, topic, reason, spanId, data }) => [stage, topic, reason, spanId.toString('hex'), data.length]),
+      [['ingest', 'traces', 'record_too_large', '2'.padStart(16, '0'), 0]],
+    );
+    assert.deepEqual([...ingest!.deadLetters], [['record_too_large', 1]]);
+    // A sender that goes on so does not fill the log.
+    for (let n = 0; n < 5; n++) await post(http, traces([{ span: '2', attributes: { blob: 'x'.repeat(3_000_000) } }]));
+    assert.equal(counters('traces').dropped.get('record_too_large'), 6);
+    assert.ok(topics.records('dead').length < 6);
   });
 
   test('100 connections with five spans a request lose nothing', async () => {

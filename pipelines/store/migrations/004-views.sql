@@ -1,4 +1,4 @@
--- RED (rate, errors, duration) a minute, from metrics over ALL spans before sampling: delta counters and histograms of the span metrics.
+-- RED (rate, errors, duration) a minute (that of the window's start), from metrics over ALL spans before sampling: delta counters and histograms of the span metrics.
 -- Percentiles are read off the summed buckets, linear within one; the unit is the metric's (ms).
 CREATE VIEW IF NOT EXISTS {{database}}.tailrace_red AS
 SELECT
@@ -9,19 +9,19 @@ SELECT
     percentiles[1] AS P50, percentiles[2] AS P95, percentiles[3] AS P99
 FROM (
     SELECT
-        toStartOfMinute(TimeUnix) AS Minute, ServiceName, SpanName, SpanKind,
+        toStartOfMinute(StartTimeUnix) AS Minute, ServiceName, SpanName, SpanKind,
         sum(calls) AS Calls, sum(errors) AS Errors, sum(durations) AS Durations, sum(duration) AS DurationSum,
         sumForEach(BucketCounts) AS buckets, arrayCumSum(buckets) AS cumulative, arraySum(buckets) AS total,
         anyIf(ExplicitBounds, notEmpty(ExplicitBounds)) AS bounds,
         arrayPushFront(bounds, 0) AS lower, arrayPushBack(bounds, bounds[-1]) AS upper
     FROM (
-        SELECT TimeUnix, ServiceName, Attributes['span.name'] AS SpanName, Attributes['span.kind'] AS SpanKind,
+        SELECT StartTimeUnix, ServiceName, Attributes['span.name'] AS SpanName, Attributes['span.kind'] AS SpanKind,
             Value AS calls, if(Attributes['status.code'] = 'STATUS_CODE_ERROR', Value, 0) AS errors,
             toUInt64(0) AS durations, toFloat64(0) AS duration, CAST([], 'Array(UInt64)') AS BucketCounts, CAST([], 'Array(Float64)') AS ExplicitBounds
         FROM {{database}}.otel_metrics_sum
         WHERE MetricName = 'traces.span.metrics.calls'
         UNION ALL
-        SELECT TimeUnix, ServiceName, Attributes['span.name'] AS SpanName, Attributes['span.kind'] AS SpanKind,
+        SELECT StartTimeUnix, ServiceName, Attributes['span.name'] AS SpanName, Attributes['span.kind'] AS SpanKind,
             toFloat64(0) AS calls, toFloat64(0) AS errors, Count AS durations, Sum AS duration, BucketCounts, ExplicitBounds
         FROM {{database}}.otel_metrics_histogram
         WHERE MetricName = 'traces.span.metrics.duration'
