@@ -42,6 +42,8 @@ export class Running {
   readonly groups: { readonly group: string; readonly topic: string }[] = [];
   /** Addresses that listen, for people. */
   readonly addresses = { grpc: [] as string[], http: [] as string[] };
+  /** Why the process cannot do its work now, each by itself. */
+  readonly checks: (() => string | undefined)[] = [];
   ready = false;
   private readonly stops: (() => Promise<void>)[] = [];
   private readonly failures: Promise<never>[] = [];
@@ -169,6 +171,7 @@ async function startHealth(base: Running, now: () => Running): Promise<void> {
     samples: () => roleMetrics(now()),
     notReady: () => [
       ...(now().ready ? [] : ['starting or stopping']),
+      ...now().checks.flatMap((check) => check() ?? []),
       ...now().ingests.flatMap((ingest) => ingest.admission.whyBusy()?.message ?? []),
     ],
     serve: (request, response) => serveDeadLetters(now().dead, request, response),

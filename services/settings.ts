@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import type { KafkaConfig } from '../config/schema-scale.ts';
+import { OperatorError } from '../pipelines/base/errors.ts';
 import type { LeafPolicyConfig, PolicyConfig } from '../config/schema-policies.ts';
 import type { OtlpConfig, SpanMetricsConfig, TailSamplingConfig } from '../config/schema-components.ts';
 import type { Plan, SampleStage } from '../config/plan.ts';
@@ -8,6 +11,7 @@ import { admissionDefaults, type AdmissionSettings } from '../pipelines/receive/
 import { grpcDefaults, type GrpcSettings } from '../pipelines/receive/grpc.ts';
 import { httpDefaults, type HttpSettings } from '../pipelines/receive/http.ts';
 import type { TlsSettings } from '../pipelines/receive/tls.ts';
+import type { KafkaSettings } from '../pipelines/topic/kafka-client.ts';
 import type { PolicySettings, SamplerSettings } from '../pipelines/sample/settings.ts';
 import { DEAD_TOPIC } from '../pipelines/topic/dead-letter.ts';
 import { DEAD_GROUP } from './dead-scan.ts';
@@ -55,6 +59,32 @@ export function sampleSettings(stage: SampleStage, { log }: TailraceConfig): Sam
       processors: processorsOf(one.processors, 'metrics'),
     })),
     record_bytes_max: log.record_bytes_max,
+  };
+}
+
+/** How to reach the brokers. @throws OperatorError for a file that cannot be read */
+export function kafkaClientSettings(config: KafkaConfig): Pick<KafkaSettings, 'brokers' | 'clientId' | 'tls' | 'sasl'> {
+  const { tls, sasl } = config;
+  const pem = (path: string | undefined, key: string): string | undefined => {
+    try {
+      return path === undefined ? undefined : readFileSync(path, 'utf8');
+    } catch (error) {
+      throw new OperatorError(
+        `tailrace.kafka.tls.${key}: cannot read ${path}: ${(error as Error).message}`,
+        'Give a PEM file that this process may read.',
+      );
+    }
+  };
+  const texts =
+    tls === undefined
+      ? undefined
+      : { ca: pem(tls.ca_file, 'ca_file'), cert: pem(tls.cert_file, 'cert_file'), key: pem(tls.key_file, 'key_file') };
+  return {
+    // One variable of the environment may name several: host:9092,other:9092.
+    brokers: config.brokers.flatMap((broker) => broker.split(',')).map((broker) => broker.trim()),
+    clientId: config.client_id,
+    ...(texts === undefined ? {} : { tls: Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== undefined)) }),
+    ...(sasl === undefined ? {} : { sasl }),
   };
 }
 

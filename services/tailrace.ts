@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { OperatorError } from '../pipelines/base/errors.ts';
 import { suggestion } from '../config/suggest.ts';
 
@@ -12,6 +13,15 @@ const commands: Record<string, Command> = {
     summary: 'run everything in one process: receive, sample, store, SQL',
     run: async (argv) => (await import('./standalone.ts')).runStandalone(argv),
   },
+  ingest: { summary: 'a role: receive OTLP into Kafka', run: async (argv) => (await import('./roles.ts')).runIngest(argv) },
+  sample: { summary: 'a role: sample whole traces, make span metrics', run: async (argv) => (await import('./roles.ts')).runSample(argv) },
+  write: { summary: 'a role: store in ClickHouse, each row once', run: async (argv) => (await import('./roles.ts')).runWrite(argv) },
+  query: { summary: 'a role: read-only SQL over HTTP', run: async (argv) => (await import('./roles.ts')).runQuery(argv) },
+  topics: {
+    summary: 'create and check the topics of a pipeline file in Kafka',
+    run: async (argv) => (await import('./topics.ts')).runTopics(argv),
+  },
+  migrate: { summary: 'create or update the tables in ClickHouse', run: async (argv) => (await import('./migrate.ts')).runMigrate(argv) },
   check: { summary: 'check a pipeline file and run its tests', run: async (argv) => (await import('./check.ts')).runCheck(argv) },
   plan: { summary: 'print how a pipeline file is cut into stages', run: async (argv) => (await import('./check.ts')).runPlan(argv) },
   sql: { summary: 'ask the stored data a question', run: async (argv) => (await import('./sql.ts')).runSql(argv) },
@@ -41,11 +51,20 @@ First steps:
   tailrace sql "SELECT ServiceName, count() FROM otel_traces GROUP BY ServiceName"
 `;
 
+function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
 async function main(argv: string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
     process.stdout.write(USAGE);
     return name === undefined ? 2 : 0;
+  }
+  if (name === '--version' || name === 'version') {
+    process.stdout.write(`${packageVersion()}\n`);
+    return 0;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) {

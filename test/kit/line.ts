@@ -37,7 +37,7 @@ exporters:
 service:
   telemetry:
     logs: { level: info }
-    metrics: { address: "\${env:METRICS}" }
+    metrics: { address: "\${env:METRICS:-127.0.0.1:0}" }
   pipelines:
     traces/all: { receivers: [otlp], exporters: [spanmetrics] }
     traces: { receivers: [otlp], processors: [tail_sampling], exporters: [clickhouse] }
