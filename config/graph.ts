@@ -31,6 +31,21 @@ export function checkPipelines(config: Config, source: Source): void {
   for (const [id, body] of config.connectors) checkSpanMetrics(config, source, id, body as SpanMetricsConfig | undefined);
   checkTests(config, source);
   checkAddresses(config, source);
+  checkAlerts(config, source);
+}
+
+function checkAlerts(config: Config, source: Source): void {
+  const { rules, webhooks } = config.tailrace.alerts;
+  const path = ['tailrace', 'alerts'];
+  if (rules.length > 0 && webhooks.length === 0)
+    source.reportKey('error', [...path, 'rules'], 'alert rules need tailrace.alerts.webhooks to send to');
+  const names = new Set<string>();
+  for (const [index, rule] of rules.entries()) {
+    if ((rule.above === undefined) === (rule.below === undefined))
+      source.report('error', [...path, 'rules', index], `rule "${rule.name}" needs above or below, one of them`);
+    if (names.has(rule.name)) source.report('error', [...path, 'rules', index, 'name'], `two rules are named "${rule.name}"`);
+    names.add(rule.name);
+  }
 }
 
 /** Two servers cannot listen on one port. */

@@ -45,9 +45,8 @@ export const redis = z
   .strictObject({
     url: z.string().default('redis://127.0.0.1:6379').describe('redis://[user:password@]host:port[/database], or rediss://.'),
     key_prefix: z.string().default('tailrace:').describe('Before every key.'),
-    late_cache: duration('24h', 'How long kept traces are remembered for spans that come after late_wait.'),
   })
-  .describe('Late decisions, budgets for the whole cluster, jobs. Without it everything goes on but these.');
+  .describe('Rate limits that hold over the whole cluster without waste, and jobs. Without it everything goes on but these.');
 
 const alertRule = z.strictObject({
   name: z.string().min(1).describe('alertname.'),

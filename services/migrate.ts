@@ -7,7 +7,6 @@ import { createLog, type Log } from '../pipelines/base/log.ts';
 import { createStore, storeDefaults } from '../pipelines/store/client.ts';
 import { migrate } from '../pipelines/store/migrate.ts';
 import { planOrExplain } from './check.ts';
-import { serverOf } from './roles.ts';
 
 const USAGE = `Creates the tables of a pipeline file's ClickHouse exporters, or brings them to this version, and sets their retention. Safe to run again.
 
@@ -48,7 +47,7 @@ export async function runMigrate(argv: string[]): Promise<number> {
 }
 
 /** Tables and retention of one exporter; waits for the server. @throws OperatorError where it does not answer in time, the server's error where it refuses */
-async function migrateStage(stage: WriteStage, wait_ms: number, log: Log): Promise<string[]> {
+export async function migrateStage(stage: WriteStage, wait_ms: number, log: Log): Promise<string[]> {
   const { config } = stage;
   const url = serverOf(stage);
   const store = createStore({ ...storeDefaults, url, username: config.username, password: config.password });
@@ -69,4 +68,14 @@ async function migrateStage(stage: WriteStage, wait_ms: number, log: Log): Promi
   } finally {
     await store.close();
   }
+}
+
+/** The server's address. @throws OperatorError for the embedded engine, which only standalone has */
+export function serverOf(stage: { readonly exporter: string; readonly config: { readonly endpoint: string } }): string {
+  const { endpoint } = stage.config;
+  if (endpoint !== 'embedded') return endpoint;
+  throw new OperatorError(
+    `exporters.${stage.exporter}.endpoint is "embedded", which only standalone has`,
+    'Name a ClickHouse server, such as http://clickhouse:8123.',
+  );
 }

@@ -3,6 +3,10 @@ import { openKafkaTopics } from '../pipelines/topic/kafka.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
 import { connectStore } from './connected-store.ts';
 import { formatEndpoint, parseEndpoint } from './endpoint.ts';
+import { createStore, storeDefaults } from '../pipelines/store/client.ts';
+import { startJobs } from './jobs.ts';
+import { migrateStage, serverOf } from './migrate.ts';
+import { connectRedis } from './redis.ts';
 import { queryDefaults, startQuery } from './query.ts';
 import { runRole, type Running } from './role.ts';
 import { startSample } from './sample.ts';
@@ -46,9 +50,22 @@ export function runSample(argv: string[]): Promise<number> {
       const topics = await openLog(running);
       if (running.plan.sample.length === 0)
         throw new OperatorError('no pipeline of this file samples or makes span metrics', 'This role is not needed for it.');
+      const { redis: redisConfig } = running.config.tailrace;
+      const redis =
+        redisConfig === undefined ? undefined : connectRedis({ url: redisConfig.url, keyPrefix: redisConfig.key_prefix, log: running.log });
+      if (redis !== undefined) {
+        running.add(() => redis.close());
+        running.metrics.push(() => redis.metrics());
+      }
       for (const stage of running.plan.sample) {
         const settings = sampleSettings(stage, running.config.tailrace);
-        const sample = await startSample({ settings, topics, clock: running.clock, log: running.log });
+        const sample = await startSample({
+          settings,
+          topics,
+          clock: running.clock,
+          log: running.log,
+          ...(redis === undefined ? {} : { redis }),
+        });
         running.samples.push(sample);
         running.groups.push({ group: stage.name, topic: stage.topic });
         running.add(() => sample.stop(), sample.failed);
@@ -105,6 +122,44 @@ export function runQuery(argv: string[]): Promise<number> {
   });
 }
 
+export function runJobs(argv: string[]): Promise<number> {
+  return runRole(argv, {
+    usage: usage(
+      'jobs',
+      'Keeps tables and retention up to date and evaluates alert rules; of several replicas one does each job.',
+      'Needs tailrace.redis and a ClickHouse server in the file.',
+    ),
+    start: async (running) => {
+      const { redis, alerts } = running.config.tailrace;
+      if (redis === undefined)
+        throw new OperatorError(
+          `${running.config.path} names no Redis: tailrace.redis is missing`,
+          'Add tailrace: { redis: { url: "redis://host:6379" } }.',
+        );
+      const [stage] = running.plan.write;
+      if (stage === undefined) throw new OperatorError('no pipeline of this file stores anything', 'Add an exporter to a pipeline.');
+      const { username, password, database } = stage.config;
+      const store = createStore({ ...storeDefaults, url: serverOf(stage), username, password, database });
+      running.add(() => store.close());
+      const migrate = async (): Promise<void> => {
+        for (const one of running.plan.write) if (one.config.create_schema) await migrateStage(one, 0, running.log);
+      };
+      const jobs = await startJobs({
+        redisUrl: redis.url,
+        keyPrefix: redis.key_prefix,
+        migrate,
+        alerts,
+        store,
+        log: running.log,
+        clock: running.clock,
+      });
+      running.metrics.push(() => jobs.metrics());
+      running.add(() => jobs.stop());
+      return ready('jobs', [`${alerts.rules.length} alert rules`], running);
+    },
+  });
+}
+
 /** The log over Kafka. @throws OperatorError where the file has no brokers or the topics are not as they must be */
 export async function openLog(running: Running): Promise<Topics> {
   const { kafka } = running.config.tailrace;
@@ -126,16 +181,6 @@ export async function openLog(running: Running): Promise<Topics> {
   running.checks.push(() => topics.whyBusy()?.message);
   running.add(() => topics.close());
   return topics;
-}
-
-/** The server's address. @throws OperatorError for the embedded engine, which only standalone has */
-export function serverOf(stage: { readonly exporter: string; readonly config: { readonly endpoint: string } }): string {
-  const { endpoint } = stage.config;
-  if (endpoint !== 'embedded') return endpoint;
-  throw new OperatorError(
-    `exporters.${stage.exporter}.endpoint is "embedded", which only standalone has`,
-    'Name a ClickHouse server, such as http://clickhouse:8123.',
-  );
 }
 
 function ready(role: string, lines: readonly string[], running: Running): string {

@@ -17,6 +17,7 @@ const commands: Record<string, Command> = {
   sample: { summary: 'a role: sample whole traces, make span metrics', run: async (argv) => (await import('./roles.ts')).runSample(argv) },
   write: { summary: 'a role: store in ClickHouse, each row once', run: async (argv) => (await import('./roles.ts')).runWrite(argv) },
   query: { summary: 'a role: read-only SQL over HTTP', run: async (argv) => (await import('./roles.ts')).runQuery(argv) },
+  jobs: { summary: 'a role: tables, retention, alerts', run: async (argv) => (await import('./roles.ts')).runJobs(argv) },
   topics: {
     summary: 'create and check the topics of a pipeline file in Kafka',
     run: async (argv) => (await import('./topics.ts')).runTopics(argv),

@@ -7,7 +7,8 @@ import { connectRedis, type RedisHandle } from '../../services/redis.ts';
 import { startSample, type SampleRoleSettings } from '../../services/sample.ts';
 import { FakeTopics } from '../kit/fake-topics.ts';
 import { traces, type SpanSpec } from '../kit/otlp.ts';
-import { freePorts, start, until, type Running } from '../kit/process.ts';
+import { until } from '../kit/process.ts';
+import { startRedis } from '../kit/redis.ts';
 
 const LIMIT = 40;
 const PARTITIONS = 4;
@@ -50,15 +51,8 @@ const settings: SampleRoleSettings = {
   record_bytes_max: 1 << 20,
 };
 
-async function startServer(port: number): Promise<Running> {
-  const server = start('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']);
-  await until('redis-server', () => server.output().includes('Ready to accept connections'), 10_000);
-  return server;
-}
-
 test('two roles hold a rate limit together and lend each other what they do not need; Redis may go and come', async () => {
-  const [port] = await freePorts(1);
-  let server = await startServer(port!);
+  const server = await startRedis();
   const clock = new HandClock();
   const topics = new FakeTopics({ topics: { traces: PARTITIONS, sampled: PARTITIONS }, clock });
   const lines: string[] = [];
@@ -66,7 +60,7 @@ test('two roles hold a rate limit together and lend each other what they do not 
   const redis: RedisHandle[] = [];
   const samples = [];
   for (let role = 0; role < 2; role++) {
-    const handle = connectRedis({ url: `redis://127.0.0.1:${port}`, keyPrefix: 'test:', log });
+    const handle = connectRedis({ url: server.url, keyPrefix: 'test:', log });
     redis.push(handle);
     await until('Redis', () => handle.up(), 5_000);
     samples.push(await startSample({ settings, topics, clock, log, redis: handle }));
@@ -110,13 +104,13 @@ test('two roles hold a rate limit together and lend each other what they do not 
     assert.deepEqual(await block(true), alike(10 + 3 * 7));
     assert.equal(redis[0]!.metrics()[0]!.value, 1);
 
-    await server.end('SIGKILL');
+    await server.kill();
     await until('both to notice', () => redis.every((one) => !one.up()), 5_000, 5);
     await block(false);
     assert.deepEqual(await block(false), alike(10), 'the own share again');
     assert.equal(redis[0]!.metrics()[0]!.value, 0);
 
-    server = await startServer(port!);
+    await server.restart();
     await until('both to return', () => redis.every((one) => one.up()), 10_000, 5);
     await block(false);
     await block(true);
@@ -126,6 +120,6 @@ test('two roles hold a rate limit together and lend each other what they do not 
   } finally {
     for (const sample of samples) await sample.stop();
     for (const handle of redis) await handle.close();
-    await server.end();
+    await server.stop();
   }
 });
