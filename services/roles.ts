@@ -94,6 +94,7 @@ export function runWrite(argv: string[]): Promise<number> {
         for (const { topic } of stage.topics) running.groups.push({ group: stage.name, topic });
         running.add(() => store.stop(), store.failed);
       }
+      running.serveDeadLetters(topics);
       return ready(
         'write',
         running.plan.write.map((stage) => `${stage.topics.map(({ topic }) => topic).join(', ')} to ${stage.config.endpoint}`),
