@@ -68,6 +68,5 @@ export const alerts = z
   .describe('Alert rules over ClickHouse.');
 
 export type KafkaConfig = z.output<typeof kafka>;
-export type RedisConfig = z.output<typeof redis>;
 export type AlertsConfig = z.output<typeof alerts>;
 export type AlertRuleConfig = z.output<typeof alertRule>;

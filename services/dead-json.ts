@@ -95,7 +95,8 @@ function varint(type: Scalar, { lo, hi }: Cursor): unknown {
   }
 }
 
-/** JSON has no NaN and no infinities; the mapping writes their names. */
+/** JSON has no NaN and no infinities, the mapping writes their names; and JSON.stringify has no −0. */
 function double(value: number): number | string {
+  if (Object.is(value, -0)) return '-0';
   return Number.isFinite(value) ? value : String(value);
 }

@@ -78,10 +78,10 @@ export class BranchPath {
           this.oversize = [];
           const durable = this.batcher.add(partition, part, count);
           handed += count;
-          const left = count - this.oversize.length;
+          const waiting = count - this.oversize.length;
           tooLarge += this.oversize.length;
-          this.counters.held += left;
-          waits.add(this, left, durable);
+          this.counters.held += waiting;
+          waits.add(this, waiting, durable);
           for (const letter of this.oversize) waits.add(this, 0, letter);
         });
       }

@@ -49,7 +49,7 @@ export class AlertRule {
     const alerts: Alert[] = [];
     for (const { value, labels } of rows) {
       if (!this.passed(value)) continue;
-      const id = JSON.stringify(Object.entries(labels).toSorted());
+      const id = JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)));
       const since = before.get(id)?.since ?? now_ms;
       const firing = now_ms - since >= this.rule.for;
       after.set(id, { since, firing, labels });

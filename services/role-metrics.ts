@@ -1,5 +1,5 @@
 import type { Sample as Metric } from './observe.ts';
-import type { Running } from './role.ts';
+import type { Running } from './running.ts';
 
 /** What the parts of a process know beside their stage counters. */
 export async function roleMetrics(running: Running): Promise<Metric[]> {

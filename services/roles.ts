@@ -8,7 +8,8 @@ import { startJobs } from './jobs.ts';
 import { migrateStage, serverOf } from './migrate.ts';
 import { connectRedis } from './redis.ts';
 import { queryDefaults, startQuery } from './query.ts';
-import { runRole, type Running } from './role.ts';
+import { runRole } from './role.ts';
+import type { Running } from './running.ts';
 import { startSample } from './sample.ts';
 import { kafkaClientSettings, sampleSettings } from './settings.ts';
 

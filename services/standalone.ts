@@ -4,7 +4,8 @@ import { openEmbeddedTopics, type EmbeddedTopics } from '../pipelines/topic/embe
 import { connectStore } from './connected-store.ts';
 import { startEmbeddedClickhouse } from './embedded-clickhouse-parent.ts';
 import { parseEndpoint } from './endpoint.ts';
-import { runRole, type Running } from './role.ts';
+import { runRole } from './role.ts';
+import type { Running } from './running.ts';
 import { startSample } from './sample.ts';
 import { groupsOf, sampleSettings } from './settings.ts';
 import { welcome } from './welcome.ts';

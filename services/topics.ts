@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { OperatorError } from '../pipelines/base/errors.ts';
 import { createLog } from '../pipelines/base/log.ts';
-import { createClient } from '../pipelines/topic/kafka-client.ts';
+import { TOPIC_RESOURCE, createClient } from '../pipelines/topic/kafka-client.ts';
 import { planOrExplain } from './check.ts';
 import { kafkaClientSettings } from './settings.ts';
 
@@ -11,9 +11,6 @@ Usage: tailrace topics --config FILE
 
 Partitions are added where the file asks for more, never taken away: traces keep their partition only while the number stays.
 `;
-
-// Kafka protocol, ConfigResource: 2 is a topic. kafkajs exports the name in a way that ES modules do not see.
-const TOPIC_RESOURCE = 2;
 
 /** `tailrace topics`. */
 export async function runTopics(argv: string[]): Promise<number> {

@@ -13,7 +13,21 @@ interface Ring {
   readonly commands?: readonly (readonly string[])[];
 }
 
-const rooms = ['base', 'wire', 'otlp', 'topic', 'receive', 'process', 'sample', 'aggregate', 'encode', 'store', 'config', 'services', 'deploy'];
+const rooms = [
+  'base',
+  'wire',
+  'otlp',
+  'topic',
+  'receive',
+  'process',
+  'sample',
+  'aggregate',
+  'encode',
+  'store',
+  'config',
+  'services',
+  'deploy',
+];
 const rings: readonly Ring[] = [
   {
     name: 'tidy',

@@ -45,7 +45,7 @@ export interface DeadLetter {
 export const DEAD_TOPIC = 'dead';
 export const DEAD_PARTITION = 0;
 /** Of `message`, in characters. */
-export const MESSAGE_CHARACTERS_MAX = 1_000;
+const MESSAGE_CHARACTERS_MAX = 1_000;
 
 /** The same for a letter that was appended again after a crash, and for no other one. */
 export function keyOf(letter: DeadLetter): string {

@@ -1,4 +1,4 @@
-import { Kafka, logLevel, type KafkaConfig, type SASLOptions } from 'kafkajs';
+import kafkajs, { Kafka, logLevel, type KafkaConfig, type SASLOptions } from 'kafkajs';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 
@@ -22,6 +22,9 @@ export interface KafkaSettings {
   /** Bytes taken and not yet durable before `append` answers Busy. Default 64 MiB. */
   readonly pendingBytes_max?: number;
 }
+
+/** kafkajs exports the name in a way that ES modules do not see. */
+export const TOPIC_RESOURCE = kafkajs.ConfigResourceTypes.TOPIC;
 
 const CONNECT_TIMEOUT_MS = 2000;
 const REQUEST_TIMEOUT_MS = 10_000;

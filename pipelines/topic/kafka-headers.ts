@@ -17,15 +17,15 @@ export type TextHeaders = Record<string, string>;
 export type RawHeaders = Readonly<Record<string, Buffer | string | readonly (Buffer | string)[] | undefined>>;
 
 export function toTextHeaders(headers: RecordHeaders): TextHeaders {
-  const text: TextHeaders = {
+  const made: TextHeaders = {
     format: '1',
     codec: headers.codec,
     items: String(headers.items),
     raw_bytes: String(headers.raw_bytes),
   };
-  if (headers.sequence !== undefined) text.sequence = String(headers.sequence);
-  if (headers.part !== undefined) text.part = String(headers.part);
-  return text;
+  if (headers.sequence !== undefined) made.sequence = String(headers.sequence);
+  if (headers.part !== undefined) made.part = String(headers.part);
+  return made;
 }
 
 /** A record that somebody else made has no headers of ours: it is taken as plain OTLP of an unknown number of items. */

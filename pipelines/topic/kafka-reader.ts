@@ -206,7 +206,8 @@ export class KafkaReader implements Reader {
   // ---- records ----
 
   /** Queues what was fetched and returns at once, so that heartbeats never wait for a stage; a full queue pauses its partition. */
-  private take({ batch, resolveOffset }: EachBatchPayload): void {
+  private take(payload: EachBatchPayload): void {
+    const { batch } = payload;
     const one = this.held.get(`${batch.topic} ${batch.partition}`);
     if (one === undefined || !one.ready || one.lost || this.stopping.signal.aborted) return;
     this.health.worked();
@@ -223,7 +224,7 @@ export class KafkaReader implements Reader {
       });
       one.next = offset + 1;
     }
-    resolveOffset(batch.lastOffset());
+    payload.resolveOffset(batch.lastOffset());
     if (records.length === 0) return;
     const at = [{ topic: one.full, partitions: [one.partition] }];
     if (one.add(records)) this.consumer.pause(at);

@@ -1,6 +1,6 @@
 import type { Admin } from 'kafkajs';
 import { OperatorError, type Busy } from '../base/errors.ts';
-import { BrokerHealth, createClient, type KafkaSettings } from './kafka-client.ts';
+import { BrokerHealth, TOPIC_RESOURCE, createClient, type KafkaSettings } from './kafka-client.ts';
 import { KafkaOffsets } from './kafka-offsets.ts';
 import { KafkaProducer } from './kafka-producer.ts';
 import { KafkaReader } from './kafka-reader.ts';
@@ -48,8 +48,7 @@ async function checkTopics(admin: Admin, settings: KafkaSettings): Promise<Map<s
   }
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
-    // 2: topic (Kafka protocol, ConfigResource)
-    resources: full.map((name) => ({ type: 2, name, configNames: ['message.timestamp.type', 'max.message.bytes'] })),
+    resources: full.map((name) => ({ type: TOPIC_RESOURCE, name, configNames: ['message.timestamp.type', 'max.message.bytes'] })),
   });
   for (const resource of resources) {
     const value = (name: string): string | undefined => resource.configEntries.find((entry) => entry.configName === name)?.configValue;

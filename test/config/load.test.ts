@@ -141,7 +141,10 @@ test('config: what cannot work together or was not finished is an error at its p
     report(change(small, 'clickhouse:\n', 'clickhouse: { username: "${env:TAIL" }\n')),
     /f.yaml:4:27: error: a \$\{ without its \}/,
   );
-  assert.match(report(`${small}tailrace: { alerts: { rules: [{ name: a, sql: SELECT 1 }] } }\n`), /need tailrace.alerts.webhooks[\s\S]*rule "a" needs above or below/);
+  assert.match(
+    report(`${small}tailrace: { alerts: { rules: [{ name: a, sql: SELECT 1 }] } }\n`),
+    /need tailrace.alerts.webhooks[\s\S]*rule "a" needs above or below/,
+  );
   assert.match(report(change(small, 'clickhouse:\n', 'clickhouse: { batch: { rows_max: 0 } }\n')), /"rows_max" must be at least 1, not 0/);
 });
 

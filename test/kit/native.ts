@@ -106,8 +106,15 @@ class Reader {
     const flags = this.u64();
     if (flags >> 8n !== 6n) throw new Error(`flags ${flags}`);
     const width = 2 ** Number(flags & 0xffn);
-    const keys = Array.from({ length: Number(this.u64()) }, () => this.text());
-    if (keys[0] !== '' || new Set(keys).size !== keys.length) throw new Error('keys must be distinct and begin with the empty one');
+    const raw: string[] = [];
+    const keys = Array.from({ length: Number(this.u64()) }, () => {
+      const from = this.at;
+      const key = this.text();
+      // Two keys that are not UTF-8 may read as the same text and are two all the same.
+      raw.push(this.bytes.toString('latin1', from, this.at));
+      return key;
+    });
+    if (keys[0] !== '' || new Set(raw).size !== raw.length) throw new Error('keys must be distinct and begin with the empty one');
     if (Number(this.u64()) !== rows) throw new Error('rows of a dictionary column differ');
     return Array.from({ length: rows }, () => {
       const index = this.bytes.readUIntLE(this.at, width);

@@ -24,7 +24,7 @@ export function record(prefix: string, count: number): Buffer {
   );
 }
 
-export function headers(value: Buffer, items: number, more: Partial<RecordHeaders> = {}): RecordHeaders {
+function headers(value: Buffer, items: number, more: Partial<RecordHeaders> = {}): RecordHeaders {
   return { format: 1, codec: 'none', items, raw_bytes: value.length, ...more };
 }
 
