@@ -37,7 +37,8 @@ export class DoneLetters {
   /** Undefined where it does not fit any more: too many letters, too far apart. */
   note(): string | undefined {
     if (this.above.size === 0) return '';
-    const last = Math.max(...this.above);
+    let last = 0;
+    for (const letter of this.above) last = Math.max(last, letter);
     const bytes = ((last - this.offset) >> 3) + 1;
     if (bytes > BITMAP_BYTES_MAX) return undefined;
     const bitmap = Buffer.alloc(bytes);
