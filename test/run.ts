@@ -28,6 +28,8 @@ const rooms = [
   'services',
   'deploy',
 ];
+const ALLOCATION = 'test/*/allocation.test.ts';
+
 const rings: readonly Ring[] = [
   {
     name: 'tidy',
@@ -43,6 +45,8 @@ const rings: readonly Ring[] = [
     files: ['test/tidy/*.test.ts'],
   },
   { name: 'unit', files: rooms.map((room) => `test/${room}/**/*.test.ts`), options: ['--test-isolation=none'] },
+  // In processes of their own: code that other tests have called with other shapes boxes numbers that it otherwise would not.
+  { name: 'allocation', files: [ALLOCATION], options: ['--test-concurrency=1'] },
   { name: 'sim', files: ['test/sim/**/*.test.ts'] },
   { name: 'system', files: ['test/system/**/*.test.ts'], options: ['--test-concurrency=1', '--test-timeout=300000'] },
   { name: 'bench', commands: [['node', 'test/bench/run.ts', '--smoke']] },
@@ -87,7 +91,11 @@ process.exitCode = failed === 0 ? 0 : 1;
 
 async function runTests(ring: Ring): Promise<void> {
   for (const pattern of ring.files!) if (globSync(pattern).length === 0) process.stdout.write(`nothing matches ${pattern}\n`);
-  const files = ring.files!.flatMap((pattern) => globSync(pattern)).toSorted();
+  const apart = ring.files!.includes(ALLOCATION) ? [] : globSync(ALLOCATION);
+  const files = ring
+    .files!.flatMap((pattern) => globSync(pattern))
+    .filter((file) => !apart.includes(file))
+    .toSorted();
   if (files.length === 0) return;
   const { code, output } = await run(['node', '--test', '--test-reporter=spec', ...(ring.options ?? []), ...files]);
   const count = (word: string): number => Number(new RegExp(`^ℹ ${word} (\\d+)$`, 'm').exec(output)?.[1] ?? 0);
