@@ -261,11 +261,6 @@ const exporters = {
         .describe('Made when it is not there.'),
       username: z.string().default('default').describe('User at a server.'),
       password: z.string().default('').describe('Use ${env:NAME} or ${file:PATH}.'),
-      cluster_name: z
-        .string()
-        .regex(/^[A-Za-z0-9_.-]*$/, 'letters, digits, _ . -')
-        .default('')
-        .describe('A cluster of the server: tables become Replicated on it, with a Distributed table of the plain name before them.'),
       create_schema: z.boolean().default(true).describe('Creates and migrates the tables at start.'),
       ttl: duration('720h', 'Rows are removed this long after their timestamp; 0 keeps them.'),
       batch: z

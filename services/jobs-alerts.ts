@@ -77,9 +77,9 @@ export class AlertRule {
     });
     return (await answer.json<Record<string, unknown>>()).map((row) => {
       const { value, ...rest } = row;
-      const number = Number(value);
-      if (value === undefined || value === null || Number.isNaN(number))
-        throw new Error(`rule ${this.rule.name}: the query gives no column "value" with a number`);
+      if (value === undefined) throw new Error(`rule ${this.rule.name}: the query gives no column "value"`);
+      // null: no rows to average, 0/0. Nothing is known, so no bound is passed.
+      const number = value === null ? Number.NaN : Number(value);
       return {
         value: number,
         labels: Object.fromEntries(

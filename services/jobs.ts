@@ -51,10 +51,6 @@ export async function startJobs(parts: JobsParts): Promise<Jobs> {
     down = true;
   });
   connections[1].on('error', () => undefined);
-  connections[0].on('ready', () => {
-    if (down) log.info('Redis is back');
-    down = false;
-  });
   const options = { prefix: `${parts.keyPrefix}jobs` };
   const queue = new Queue('tailrace', {
     ...options,
@@ -64,8 +60,8 @@ export async function startJobs(parts: JobsParts): Promise<Jobs> {
   const rules = new Map(
     alerts.rules.map((rule) => [`alert:${rule.name}`, new AlertRule(rule, parts.store, connections[0], options.prefix)]),
   );
-  const counts = new Map<string, number>();
-  const count = (job: string, result: string): void => void counts.set(`${job} ${result}`, (counts.get(`${job} ${result}`) ?? 0) + 1);
+  const counts = { done: new Map<string, number>(), failed: new Map<string, number>() };
+  const count = (job: string, result: keyof typeof counts): void => void counts[result].set(job, (counts[result].get(job) ?? 0) + 1);
 
   const work = async (job: Job<{ webhook: string; alerts: Alert[] } | Record<string, never>>): Promise<void> => {
     if (job.name === TABLES) return void (await parts.migrate());
@@ -88,19 +84,35 @@ export async function startJobs(parts: JobsParts): Promise<Jobs> {
   worker.on('completed', (job) => count(job.name, 'done'));
   worker.on('failed', (job, error) => {
     count(job?.name ?? 'unknown', 'failed');
-    log.warn({ job: job?.name, attempt: job?.attemptsMade, reason: error.message }, 'a job failed and comes again');
+    const last = (job?.attemptsMade ?? 0) >= (job?.opts.attempts ?? 1);
+    log.warn(
+      { job: job?.name, attempt: job?.attemptsMade, reason: error.message },
+      last ? 'a job failed' : 'a job failed and is tried again',
+    );
   });
   worker.on('error', () => undefined);
   queue.on('error', () => undefined);
-  // Not awaited: with Redis away the process is healthy, and its jobs wait.
-  const scheduled = schedule(queue, rules, alerts).catch((error: unknown) => log.warn({ err: error }, 'cannot schedule the jobs'));
+  // At every connection: a Redis that comes back empty knows of no jobs. Not awaited: with Redis away the process is healthy, and its jobs wait.
+  let scheduled = Promise.resolve();
+  const plan = (): void => {
+    if (down) log.info('Redis is back');
+    down = false;
+    scheduled = schedule(queue, rules, alerts).catch((error: unknown) => log.warn({ err: error }, 'cannot schedule the jobs'));
+  };
+  connections[0].on('ready', plan);
+  if (connections[0].status === 'ready') plan();
   return {
     metrics: () => [
       { name: 'tailrace_redis_up', help: 'Whether Redis can be reached.', kind: 'gauge', value: connections[0].status === 'ready' ? 1 : 0 },
-      ...[...counts].map(([key, value]): Metric => {
-        const [job, result] = key.split(' ') as [string, string];
-        return { name: 'tailrace_jobs_total', help: 'Jobs that this replica did.', kind: 'counter', labels: { job, result }, value };
-      }),
+      ...(['done', 'failed'] as const).flatMap((result) =>
+        [...counts[result]].map(([job, value]): Metric => ({
+          name: 'tailrace_jobs_total',
+          help: 'Jobs that this replica did.',
+          kind: 'counter',
+          labels: { job, result },
+          value,
+        })),
+      ),
     ],
     async stop() {
       // With Redis away there is nobody to tell: what is under way is taken up by another replica.
