@@ -7,6 +7,7 @@ import { syncInserts } from '../pipelines/store/durable.ts';
 import { migrate } from '../pipelines/store/migrate.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
 import { writeDefaults } from './write-settings.ts';
+import { migrateSettings } from './settings.ts';
 import { startWrite } from './write.ts';
 
 export interface ConnectedStore {
@@ -24,7 +25,6 @@ export interface ConnectedStore {
 }
 
 const MIGRATE_RETRY_MS = [500, 15_000] as const;
-const HOUR_MS = 3_600_000;
 
 /**
  * A store with its tables and its write role. Where ClickHouse is down the role starts once the tables could be made; ingest does not wait for it.
@@ -43,10 +43,9 @@ export async function connectStore(
   // The database is made by the migration, so the client that makes it must not name it.
   const admin = createStore(settings);
   const store = createStore({ ...settings, database: config.database });
-  const hours = Math.ceil(config.ttl / HOUR_MS);
   const tables = async (): Promise<void> => {
     if (!makesTables || !config.create_schema) return;
-    await migrate(admin, { database: config.database, ttl_hours: { traces: hours, logs: hours, metrics: hours } }, log);
+    await migrate(admin, migrateSettings(config), log);
     if (config.endpoint === 'embedded') await syncInserts(admin, config.database);
   };
   const write = () =>

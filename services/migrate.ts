@@ -7,6 +7,7 @@ import { createLog, type Log } from '../pipelines/base/log.ts';
 import { createStore, storeDefaults } from '../pipelines/store/client.ts';
 import { migrate } from '../pipelines/store/migrate.ts';
 import { planOrExplain } from './check.ts';
+import { migrateSettings } from './settings.ts';
 
 const USAGE = `Creates the tables of a pipeline file's ClickHouse exporters, or brings them to this version, and sets their retention. Safe to run again.
 
@@ -16,7 +17,6 @@ Usage: tailrace migrate --config FILE [--wait 60s]
 `;
 
 const RETRY_MS = 1_000;
-const HOUR_MS = 3_600_000;
 
 /** `tailrace migrate`. */
 export async function runMigrate(argv: string[]): Promise<number> {
@@ -51,13 +51,11 @@ export async function migrateStage(stage: WriteStage, wait_ms: number, log: Log)
   const { config } = stage;
   const url = serverOf(stage);
   const store = createStore({ ...storeDefaults, url, username: config.username, password: config.password });
-  const hours = Math.ceil(config.ttl / HOUR_MS);
   const end_ms = wallClock.now_ms() + wait_ms;
   try {
     for (;;) {
       const answer = await store.ping({ select: true });
-      if (answer.success)
-        return await migrate(store, { database: config.database, ttl_hours: { traces: hours, logs: hours, metrics: hours } }, log);
+      if (answer.success) return await migrate(store, migrateSettings(config), log);
       if (wallClock.now_ms() > end_ms)
         throw new OperatorError(
           `ClickHouse at ${url} does not answer: ${answer.error.message}`,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { KafkaConfig } from '../config/schema-scale.ts';
 import { OperatorError } from '../pipelines/base/errors.ts';
 import type { LeafPolicyConfig, PolicyConfig } from '../config/schema-policies.ts';
-import type { OtlpConfig, SpanMetricsConfig, TailSamplingConfig } from '../config/schema-components.ts';
+import type { ClickHouseConfig, OtlpConfig, SpanMetricsConfig, TailSamplingConfig } from '../config/schema-components.ts';
 import type { Plan, SampleStage } from '../config/plan.ts';
 import type { Config, TailraceConfig } from '../config/schema.ts';
 import { spanMetricsDefaults, type SpanMetricsSettings } from '../pipelines/aggregate/settings.ts';
@@ -10,6 +10,7 @@ import { defaultValidateSettings, type ValidateSettings } from '../pipelines/otl
 import { admissionDefaults, type AdmissionSettings } from '../pipelines/receive/admission.ts';
 import { grpcDefaults, type GrpcSettings } from '../pipelines/receive/grpc.ts';
 import { httpDefaults, type HttpSettings } from '../pipelines/receive/http.ts';
+import type { MigrateSettings } from '../pipelines/store/migrate.ts';
 import type { TlsSettings } from '../pipelines/receive/tls.ts';
 import type { KafkaSettings } from '../pipelines/topic/kafka-client.ts';
 import type { PolicySettings, SamplerSettings } from '../pipelines/sample/settings.ts';
@@ -86,6 +87,13 @@ export function kafkaClientSettings(config: KafkaConfig): Pick<KafkaSettings, 'b
     ...(texts === undefined ? {} : { tls: Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== undefined)) }),
     ...(sasl === undefined ? {} : { sasl }),
   };
+}
+
+const HOUR_MS = 3_600_000;
+
+export function migrateSettings({ database, ttl }: ClickHouseConfig): MigrateSettings {
+  const hours = Math.ceil(ttl / HOUR_MS);
+  return { database, ttl_hours: { traces: hours, logs: hours, metrics: hours } };
 }
 
 /** Topic → the groups that read it. */
