@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util';
+import type { Admin } from 'kafkajs';
+import type { KafkaConfig } from '../config/schema-scale.ts';
 import { OperatorError } from '../pipelines/base/errors.ts';
 import { createLog } from '../pipelines/base/log.ts';
-import { TOPIC_RESOURCE, createClient } from '../pipelines/topic/kafka-client.ts';
+import { OF_TOPIC, TOPIC_RESOURCE, createClient } from '../pipelines/topic/kafka-client.ts';
 import { planOrExplain } from './check.ts';
 import { kafkaClientSettings } from './settings.ts';
 
@@ -10,6 +12,7 @@ const USAGE = `Creates the topics of a pipeline file in Kafka, and brings those 
 Usage: tailrace topics --config FILE
 
 Partitions are added where the file asks for more, never taken away: traces keep their partition only while the number stays.
+What the file says nothing about stays as it is.
 `;
 
 /** `tailrace topics`. */
@@ -38,33 +41,52 @@ export async function runTopics(argv: string[]): Promise<number> {
     );
   }
   try {
-    const configEntries = [
-      { name: 'message.timestamp.type', value: 'LogAppendTime' },
-      { name: 'cleanup.policy', value: 'delete' },
-      { name: 'retention.ms', value: String(kafka.retention) },
-      { name: 'max.message.bytes', value: String(kafka.message_bytes_max) },
-    ];
-    const there = new Set(await admin.listTopics());
-    for (const plain of plan.topics) {
-      const topic = kafka.topic_prefix + plain;
-      if (!there.has(topic)) {
-        await admin.createTopics({
-          waitForLeaders: true,
-          topics: [{ topic, numPartitions: kafka.partitions, replicationFactor: kafka.replication_factor, configEntries }],
-        });
-        process.stdout.write(`created ${topic}, ${kafka.partitions} partitions\n`);
-        continue;
-      }
-      await admin.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC_RESOURCE, name: topic, configEntries }] });
-      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-      const count = topics[0]?.partitions.length ?? 0;
-      if (count < kafka.partitions) await admin.createPartitions({ topicPartitions: [{ topic, count: kafka.partitions }] });
-      process.stdout.write(
-        `kept ${topic}, ${count < kafka.partitions ? `partitions ${count} → ${kafka.partitions}` : `${count} partitions`}\n`,
-      );
-    }
+    for (const plain of plan.topics) process.stdout.write(`${await bringTopic(admin, kafka, kafka.topic_prefix + plain)}\n`);
   } finally {
     await admin.disconnect();
   }
   return 0;
+}
+
+/** @returns what was done */
+async function bringTopic(admin: Admin, kafka: KafkaConfig, topic: string): Promise<string> {
+  const wanted = new Map([
+    ['message.timestamp.type', 'LogAppendTime'],
+    ['cleanup.policy', 'delete'],
+    ['retention.ms', String(kafka.retention)],
+    ['max.message.bytes', String(kafka.message_bytes_max)],
+  ]);
+  const entries = (map: ReadonlyMap<string, string>): { name: string; value: string }[] =>
+    [...map].map(([name, value]) => ({ name, value }));
+  if (!(await admin.listTopics()).includes(topic)) {
+    // With the brokers' default of 1, what was acknowledged may be on one broker alone, and go with it.
+    if (kafka.replication_factor >= 3) wanted.set('min.insync.replicas', '2');
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: [{ topic, numPartitions: kafka.partitions, replicationFactor: kafka.replication_factor, configEntries: entries(wanted) }],
+    });
+    return `created ${topic}, ${kafka.partitions} partitions`;
+  }
+  const done: string[] = [];
+  const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC_RESOURCE, name: topic }] });
+  const now = resources[0]!.configEntries;
+  for (const [name, value] of wanted) {
+    const old = now.find((entry) => entry.configName === name)?.configValue;
+    if (old !== value) done.push(`${name} ${old} → ${value}`);
+  }
+  if (done.length > 0) {
+    // AlterConfigs takes away what it does not name.
+    const own = now.filter((entry) => entry.configSource === OF_TOPIC).map((entry) => [entry.configName, entry.configValue] as const);
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: TOPIC_RESOURCE, name: topic, configEntries: entries(new Map([...own, ...wanted])) }],
+    });
+  }
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+  const count = topics[0]?.partitions.length ?? 0;
+  if (count < kafka.partitions) {
+    await admin.createPartitions({ topicPartitions: [{ topic, count: kafka.partitions }] });
+    done.push(`partitions ${count} → ${kafka.partitions}`);
+  } else if (count > kafka.partitions) done.push(`${count} partitions, more than the file's ${kafka.partitions}`);
+  return done.length === 0 ? `kept ${topic}, ${count} partitions` : `changed ${topic}: ${done.join(', ')}`;
 }
