@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
 import type { Admin } from 'kafkajs';
-import type { KafkaConfig } from '../config/schema-scale.ts';
+import { wallClock } from '../pipelines/base/clock.ts';
 import { OperatorError } from '../pipelines/base/errors.ts';
 import { createLog } from '../pipelines/base/log.ts';
-import { OF_TOPIC, TOPIC_RESOURCE, createClient } from '../pipelines/topic/kafka-client.ts';
+import { TOPIC_RESOURCE, createClient } from '../pipelines/topic/kafka-client.ts';
 import { planOrExplain } from './check.ts';
 import { kafkaClientSettings } from './settings.ts';
 
@@ -12,8 +12,10 @@ const USAGE = `Creates the topics of a pipeline file in Kafka, and brings those 
 Usage: tailrace topics --config FILE
 
 Partitions are added where the file asks for more, never taken away: traces keep their partition only while the number stays.
-What the file says nothing about stays as it is.
 `;
+
+const LEADERS_MAX_MS = 30_000;
+const LEADERS_EVERY_MS = 200;
 
 /** `tailrace topics`. */
 export async function runTopics(argv: string[]): Promise<number> {
@@ -41,52 +43,53 @@ export async function runTopics(argv: string[]): Promise<number> {
     );
   }
   try {
-    for (const plain of plan.topics) process.stdout.write(`${await bringTopic(admin, kafka, kafka.topic_prefix + plain)}\n`);
+    const configEntries = [
+      { name: 'message.timestamp.type', value: 'LogAppendTime' },
+      { name: 'cleanup.policy', value: 'delete' },
+      { name: 'retention.ms', value: String(kafka.retention) },
+      { name: 'max.message.bytes', value: String(kafka.message_bytes_max) },
+    ];
+    const there = new Set(await admin.listTopics());
+    for (const plain of plan.topics) {
+      const topic = kafka.topic_prefix + plain;
+      if (!there.has(topic)) {
+        await admin.createTopics({
+          waitForLeaders: false,
+          topics: [{ topic, numPartitions: kafka.partitions, replicationFactor: kafka.replication_factor, configEntries }],
+        });
+        await untilLed(admin, topic);
+        process.stdout.write(`created ${topic}, ${kafka.partitions} partitions\n`);
+        continue;
+      }
+      await admin.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC_RESOURCE, name: topic, configEntries }] });
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+      const count = topics[0]?.partitions.length ?? 0;
+      if (count < kafka.partitions) await admin.createPartitions({ topicPartitions: [{ topic, count: kafka.partitions }] });
+      process.stdout.write(
+        `kept ${topic}, ${count < kafka.partitions ? `partitions ${count} → ${kafka.partitions}` : `${count} partitions`}\n`,
+      );
+    }
   } finally {
     await admin.disconnect();
   }
   return 0;
 }
 
-/** @returns what was done */
-async function bringTopic(admin: Admin, kafka: KafkaConfig, topic: string): Promise<string> {
-  const wanted = new Map([
-    ['message.timestamp.type', 'LogAppendTime'],
-    ['cleanup.policy', 'delete'],
-    ['retention.ms', String(kafka.retention)],
-    ['max.message.bytes', String(kafka.message_bytes_max)],
-  ]);
-  const entries = (map: ReadonlyMap<string, string>): { name: string; value: string }[] =>
-    [...map].map(([name, value]) => ({ name, value }));
-  if (!(await admin.listTopics()).includes(topic)) {
-    // With the brokers' default of 1, what was acknowledged may be on one broker alone, and go with it.
-    if (kafka.replication_factor >= 3) wanted.set('min.insync.replicas', '2');
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: [{ topic, numPartitions: kafka.partitions, replicationFactor: kafka.replication_factor, configEntries: entries(wanted) }],
-    });
-    return `created ${topic}, ${kafka.partitions} partitions`;
+/** A topic that was just made is not known to every broker at once, and asking for it is then an error: asks until each partition has a leader. */
+async function untilLed(admin: Admin, topic: string): Promise<void> {
+  for (const end_ms = wallClock.now_ms() + LEADERS_MAX_MS; ; await wallClock.sleep(LEADERS_EVERY_MS)) {
+    try {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+      const partitions = topics[0]?.partitions ?? [];
+      if (partitions.length > 0 && partitions.every((partition) => partition.leader >= 0)) return;
+    } catch (error) {
+      if (wallClock.now_ms() > end_ms) throw error;
+      continue;
+    }
+    if (wallClock.now_ms() > end_ms)
+      throw new OperatorError(
+        `topic ${topic} has partitions without a leader`,
+        'See the brokers’ logs; run the command again when they are well.',
+      );
   }
-  const done: string[] = [];
-  const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC_RESOURCE, name: topic }] });
-  const now = resources[0]!.configEntries;
-  for (const [name, value] of wanted) {
-    const old = now.find((entry) => entry.configName === name)?.configValue;
-    if (old !== value) done.push(`${name} ${old} → ${value}`);
-  }
-  if (done.length > 0) {
-    // AlterConfigs takes away what it does not name.
-    const own = now.filter((entry) => entry.configSource === OF_TOPIC).map((entry) => [entry.configName, entry.configValue] as const);
-    await admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: TOPIC_RESOURCE, name: topic, configEntries: entries(new Map([...own, ...wanted])) }],
-    });
-  }
-  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-  const count = topics[0]?.partitions.length ?? 0;
-  if (count < kafka.partitions) {
-    await admin.createPartitions({ topicPartitions: [{ topic, count: kafka.partitions }] });
-    done.push(`partitions ${count} → ${kafka.partitions}`);
-  } else if (count > kafka.partitions) done.push(`${count} partitions, more than the file's ${kafka.partitions}`);
-  return done.length === 0 ? `kept ${topic}, ${count} partitions` : `changed ${topic}: ${done.join(', ')}`;
 }
