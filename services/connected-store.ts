@@ -31,7 +31,7 @@ const MIGRATE_RETRY_MS = [500, 15_000] as const;
  * `makesTables` false: another process makes them (`jobs`, `tailrace migrate`), and inserts wait for them.
  */
 export async function connectStore(
-  parts: { readonly directory: string; readonly clock: Clock; readonly log: Log },
+  parts: { readonly clock: Clock; readonly log: Log },
   stage: WriteStage,
   url: string,
   topics: Topics,

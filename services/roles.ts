@@ -1,17 +1,15 @@
 import { OperatorError } from '../pipelines/base/errors.ts';
+import { createStore, storeDefaults } from '../pipelines/store/client.ts';
 import { openKafkaTopics } from '../pipelines/topic/kafka.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
-import { connectStore } from './connected-store.ts';
 import { formatEndpoint, parseEndpoint } from './endpoint.ts';
-import { createStore, storeDefaults } from '../pipelines/store/client.ts';
 import { startJobs } from './jobs.ts';
 import { migrateStage, serverOf } from './migrate.ts';
 import { connectRedis } from './redis.ts';
 import { queryDefaults, startQuery } from './query.ts';
 import { runRole } from './role.ts';
 import type { Running } from './running.ts';
-import { startSample } from './sample.ts';
-import { kafkaClientSettings, sampleSettings } from './settings.ts';
+import { kafkaClientSettings } from './settings.ts';
 
 /** The roles of a line over many machines: one process each, as many replicas as there is work, Kafka between them. */
 
@@ -58,19 +56,8 @@ export function runSample(argv: string[]): Promise<number> {
         running.add(() => redis.close());
         running.metrics.push(() => redis.metrics());
       }
-      for (const stage of running.plan.sample) {
-        const settings = sampleSettings(stage, running.config.tailrace);
-        const sample = await startSample({
-          settings,
-          topics,
-          clock: running.clock,
-          log: running.log,
-          ...(redis === undefined ? {} : { redis }),
-        });
-        running.samples.push(sample);
-        running.groups.push({ group: stage.name, topic: stage.topic });
-        running.add(() => sample.stop(), sample.failed);
-      }
+      await running.startSamplers(topics, redis);
+      for (const { name, topic } of running.plan.sample) running.groups.push({ group: name, topic });
       return ready(
         'sample',
         running.plan.sample.map((stage) => `reads ${stage.topic} as ${stage.name}`),
@@ -89,13 +76,8 @@ export function runWrite(argv: string[]): Promise<number> {
     ),
     start: async (running) => {
       const topics = await openLog(running);
-      for (const stage of running.plan.write) {
-        const store = await connectStore(running, stage, serverOf(stage), topics, false);
-        running.stores.push(store);
-        for (const { topic } of stage.topics) running.groups.push({ group: stage.name, topic });
-        running.add(() => store.stop(), store.failed);
-      }
-      running.serveDeadLetters(topics);
+      await running.startStores(topics, serverOf, false);
+      for (const stage of running.plan.write) for (const { topic } of stage.topics) running.groups.push({ group: stage.name, topic });
       return ready(
         'write',
         running.plan.write.map((stage) => `${stage.topics.map(({ topic }) => topic).join(', ')} to ${stage.config.endpoint}`),
@@ -163,7 +145,7 @@ export function runJobs(argv: string[]): Promise<number> {
 }
 
 /** The log over Kafka. @throws OperatorError where the file has no brokers or the topics are not as they must be */
-export async function openLog(running: Running): Promise<Topics> {
+async function openLog(running: Running): Promise<Topics> {
   const { kafka } = running.config.tailrace;
   if (kafka === undefined) {
     throw new OperatorError(

@@ -1,16 +1,17 @@
 import { resolve } from 'node:path';
-import type { Plan } from '../config/plan.ts';
+import type { Plan, WriteStage } from '../config/plan.ts';
 import type { Config } from '../config/schema.ts';
 import { wallClock, type Clock } from '../pipelines/base/clock.ts';
 import type { Log } from '../pipelines/base/log.ts';
 import type { Topics } from '../pipelines/topic/topic.ts';
-import type { ConnectedStore } from './connected-store.ts';
+import { connectStore, type ConnectedStore } from './connected-store.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { formatEndpoint } from './endpoint.ts';
 import { startIngest, type Ingest } from './ingest.ts';
 import type { Sample as Metric } from './observe.ts';
-import type { Sample } from './sample.ts';
-import { ingestSettings } from './settings.ts';
+import type { RedisHandle } from './redis.ts';
+import { startSample, type Sample } from './sample.ts';
+import { ingestSettings, sampleSettings } from './settings.ts';
 
 /** What runs in this process. A role adds its parts in order; they are stopped in reverse. */
 export class Running {
@@ -69,8 +70,27 @@ export class Running {
     }
   }
 
+  /** `addressOf` gives the ClickHouse of a stage; `makesTables` as in connectStore. */
+  async startStores(topics: Topics, addressOf: (stage: WriteStage) => string, makesTables: boolean): Promise<void> {
+    for (const stage of this.plan.write) {
+      const store = await connectStore(this, stage, addressOf(stage), topics, makesTables);
+      this.stores.push(store);
+      this.add(() => store.stop(), store.failed);
+    }
+    this.serveDeadLetters(topics);
+  }
+
+  async startSamplers(topics: Topics, redis?: RedisHandle): Promise<void> {
+    for (const stage of this.plan.sample) {
+      const settings = sampleSettings(stage, this.config.tailrace);
+      const sample = await startSample({ settings, topics, clock: this.clock, log: this.log, ...(redis === undefined ? {} : { redis }) });
+      this.samples.push(sample);
+      this.add(() => sample.stop(), sample.failed);
+    }
+  }
+
   /** What the stores refused can be listed and replayed from here on. */
-  serveDeadLetters(topics: Topics): void {
+  private serveDeadLetters(topics: Topics): void {
     const dead = new DeadLetters({ topics, clock: this.clock, log: this.log, stores: this.stores });
     this.dead = dead;
     this.add(() => dead.stop());

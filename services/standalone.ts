@@ -1,13 +1,12 @@
 import { join } from 'node:path';
+import type { WriteStage } from '../config/plan.ts';
 import { OperatorError } from '../pipelines/base/errors.ts';
 import { openEmbeddedTopics, type EmbeddedTopics } from '../pipelines/topic/embedded.ts';
-import { connectStore } from './connected-store.ts';
 import { startEmbeddedClickhouse } from './embedded-clickhouse-parent.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { runRole } from './role.ts';
 import type { Running } from './running.ts';
-import { startSample } from './sample.ts';
-import { groupsOf, sampleSettings } from './settings.ts';
+import { groupsOf } from './settings.ts';
 import { welcome } from './welcome.ts';
 
 const USAGE = `Runs the whole line in one process: receives OTLP, samples whole traces, makes metrics from spans, stores it all in
@@ -27,21 +26,13 @@ export function runStandalone(argv: string[]): Promise<number> {
 
 async function start(running: Running): Promise<string> {
   const topics = await openLog(running);
-  for (const stage of running.plan.write) {
-    const url = stage.config.endpoint === 'embedded' ? running.clickhouseUrl : stage.config.endpoint;
-    if (url === undefined)
-      throw new OperatorError('the embedded ClickHouse was not started with this process', 'Restart it: a reload cannot add the engine.');
-    const store = await connectStore(running, stage, url, topics, true);
-    running.stores.push(store);
-    running.add(() => store.stop(), store.failed);
-  }
-  running.serveDeadLetters(topics);
-  for (const stage of running.plan.sample) {
-    const settings = sampleSettings(stage, running.config.tailrace);
-    const sample = await startSample({ settings, topics, clock: running.clock, log: running.log });
-    running.samples.push(sample);
-    running.add(() => sample.stop(), sample.failed);
-  }
+  const addressOf = ({ config }: WriteStage): string => {
+    if (config.endpoint !== 'embedded') return config.endpoint;
+    if (running.clickhouseUrl !== undefined) return running.clickhouseUrl;
+    throw new OperatorError('the embedded ClickHouse was not started with this process', 'Restart it: a reload cannot add the engine.');
+  };
+  await running.startStores(topics, addressOf, true);
+  await running.startSamplers(topics);
   await running.startReceivers(topics);
   return welcome({ ...running.addresses, sql: running.clickhouseUrl, metrics: running.observer, data: running.directory });
 }

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { pino } from 'pino';
 import { spanMetricsDefaults } from '../../pipelines/aggregate/settings.ts';
-import type { Clock } from '../../pipelines/base/clock.ts';
 import { StageCounters } from '../../pipelines/base/counters.ts';
 import { Busy } from '../../pipelines/base/errors.ts';
 import { createLog, type Log } from '../../pipelines/base/log.ts';
@@ -11,26 +10,9 @@ import type { PolicySettings } from '../../pipelines/sample/settings.ts';
 import { compress } from '../../pipelines/topic/record.ts';
 import { startSample, type Sample, type SampleRoleSettings } from '../../services/sample.ts';
 import { FakeTopics } from '../kit/fake-topics.ts';
+import { HandClock } from '../kit/hand-clock.ts';
 import { traces, type SpanSpec } from '../kit/otlp.ts';
 import { decode } from '../kit/proto.ts';
-
-/** Time passes only when a test says so, apart from sleeps: those are real and short, so that the fake log's loops turn. */
-class HandClock implements Clock {
-  time_ms = 1_780_000_000_000;
-  now_ms(): number {
-    return this.time_ms;
-  }
-  async sleep(_delay_ms: number, signal?: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 2);
-      signal?.addEventListener('abort', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-      if (signal?.aborted === true) resolve();
-    });
-  }
-}
 
 const ERRORS: PolicySettings = { name: 'errors', type: 'status_code', statusCodes: ['ERROR'] };
 const running: Sample[] = [];

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { spanMetricsDefaults } from '../../pipelines/aggregate/settings.ts';
-import type { Clock } from '../../pipelines/base/clock.ts';
 import { createLog } from '../../pipelines/base/log.ts';
 import { createStore, storeDefaults } from '../../pipelines/store/client.ts';
 import { migrate } from '../../pipelines/store/migrate.ts';
@@ -11,26 +10,10 @@ import { startWrite } from '../../services/write.ts';
 import { writeDefaults } from '../../services/write-settings.ts';
 import { startTestClickhouse, type TestClickhouse } from '../kit/clickhouse.ts';
 import { FakeTopics } from '../kit/fake-topics.ts';
+import { HandClock } from '../kit/hand-clock.ts';
 import { BASE_NS, traces, type SpanSpec } from '../kit/otlp.ts';
 import { until } from '../kit/process.ts';
 import { seeded } from '../kit/random.ts';
-
-/** The time of the log is the test's; sleeps are short and real, so that the loops turn. */
-class HandClock implements Clock {
-  time_ms = Number(BASE_NS / 1_000_000n);
-  now_ms(): number {
-    return this.time_ms;
-  }
-  sleep(_delay_ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, 2);
-      signal?.addEventListener('abort', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-  }
-}
 
 const PARTITIONS = 2;
 const TOPICS = { traces: PARTITIONS, sampled: PARTITIONS, spanmetrics: PARTITIONS, dead: PARTITIONS };

@@ -1,36 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import type { Clock } from '../../pipelines/base/clock.ts';
 import { compress } from '../../pipelines/topic/record.ts';
 import { connectRedis, type RedisHandle } from '../../services/redis.ts';
 import { startSample, type SampleRoleSettings } from '../../services/sample.ts';
 import { FakeTopics } from '../kit/fake-topics.ts';
+import { HandClock } from '../kit/hand-clock.ts';
 import { traces, type SpanSpec } from '../kit/otlp.ts';
 import { until } from '../kit/process.ts';
 import { startRedis } from '../kit/redis.ts';
 
 const LIMIT = 40;
 const PARTITIONS = 4;
-const START_MS = 1_780_000_000_000;
-
-/** Log time passes only when the test says so; sleeps are real and short. */
-class HandClock implements Clock {
-  time_ms = START_MS;
-  now_ms(): number {
-    return this.time_ms;
-  }
-  async sleep(_delay_ms: number, signal?: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      if (signal?.aborted === true) return resolve();
-      const timer = setTimeout(resolve, 2);
-      signal?.addEventListener('abort', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-  }
-}
 
 const settings: SampleRoleSettings = {
   group: 'sample.traces',
